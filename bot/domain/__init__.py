@@ -1,0 +1,1 @@
+"""The decisions: pure functions over frozen values, without I/O and without a clock (times are passed in)."""
