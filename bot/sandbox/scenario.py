@@ -188,7 +188,8 @@ def _scenario(entry: Mapping[str, Any]) -> Scenario:
     for key, kind in kinds.items():
         if held.get(key) is not None:
             held[key] = _build(kind, held[key], f"{name}: {key}")
-    return _build(Scenario, held, name)
+    scenario: Scenario = _build(Scenario, held, name)
+    return scenario
 
 
 def _build(kind: Any, held: Mapping[str, Any], where: str) -> Any:
