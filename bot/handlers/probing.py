@@ -1,0 +1,143 @@
+"""One triage's probes: all at once, each under its own time-out, all under one deadline; none can break the triage."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bot.domain.signals import Finding, Verdict
+from bot.errors import UpstreamError
+from bot.ports import Clock, Cluster, Http, Metrics, Probe, ProbeRun, ServiceKey
+from bot.settings import Labels, Limits, Target, Timeouts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetWorld:
+    """One target and the ways to ask it; None: that part is not configured."""
+
+    target: Target
+    http: Http
+    metrics: Metrics | None
+    cluster: Cluster | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prober:
+    """Runs probes against targets. ``read_service_key`` gives the service's key, slowly where the cluster is slow."""
+
+    worlds: Mapping[str, TargetWorld]
+    timeouts: Timeouts
+    limits: Limits
+    labels: Labels
+    slack_api_url: str
+    clock: Clock
+    read_service_key: Callable[[Target, Cluster | None], Awaitable[ServiceKey | None]]
+
+    def _runs(self, target: str, names: Sequence[str], once: "_OncePerTriage") -> dict[str, ProbeRun]:
+        """What each of the probes called ``names`` has to work with in one triage."""
+        world = self.worlds[target]
+
+        async def service_key() -> ServiceKey | None:
+            key: ServiceKey | None = await once("service key", lambda: self._service_key(world))
+            return key
+
+        return {
+            name: ProbeRun(
+                target=world.target,
+                timeout_s=self.timeouts.of(name),
+                limits=self.limits,
+                labels=self.labels,
+                slack_api_url=self.slack_api_url,
+                clock=self.clock,
+                http=world.http,
+                metrics=world.metrics,
+                cluster=world.cluster,
+                service_key=service_key,
+                once=once,
+            )
+            for name in names
+        }
+
+    async def _service_key(self, world: TargetWorld) -> ServiceKey | None:
+        """The Secret's key where it can be read in time, else the one in the settings."""
+        try:
+            async with asyncio.timeout(self.timeouts.service_key):
+                return await self.read_service_key(world.target, world.cluster)
+        except TimeoutError:
+            key = world.target.mistral.api_key
+            return None if key is None else ServiceKey(value=key.reveal(), source="environment")
+
+    async def run(
+        self, probes: Sequence[Probe], target: str, on_finding: Callable[[Finding], None]
+    ) -> tuple[Finding, ...]:
+        """The findings in the order of ``probes``; ``on_finding`` is told of each as it arrives."""
+        once = _OncePerTriage()
+        runs = self._runs(target, [probe.name for probe in probes], once)
+        began = self.clock.monotonic()
+        tasks = {asyncio.create_task(self._check(probe, runs[probe.name])): probe for probe in probes}
+        findings: dict[str, Finding] = {}
+
+        def note(probe: Probe, finding: Finding) -> None:
+            findings[probe.name] = finding
+            on_finding(finding)
+
+        try:
+            async with asyncio.timeout(self.timeouts.deadline):
+                for task in asyncio.as_completed(tasks):
+                    finding = await task
+                    note(next(probe for probe in probes if probe.name == finding.probe), finding)
+        except TimeoutError:
+            late = f"cut off by the triage's deadline of {self.timeouts.deadline:g} s"
+            spent = round((self.clock.monotonic() - began) * 1000)
+            for probe in tasks.values():
+                if probe.name not in findings:
+                    note(probe, _unknown(probe, late, spent))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await once.close()
+        return tuple(findings[probe.name] for probe in probes)
+
+    async def _check(self, probe: Probe, run: ProbeRun) -> Finding:
+        began = self.clock.monotonic()
+        own_time = None if probe.answers_when_late else run.timeout_s
+        try:
+            async with asyncio.timeout(own_time):
+                finding = await probe.check(run)
+        except UpstreamError as error:
+            finding = _unknown(probe, str(error))
+        except TimeoutError:
+            finding = _unknown(probe, f"no answer within {run.timeout_s:g} s")
+        except Exception as error:
+            logger.exception("the probe %s failed", probe.name)
+            finding = _unknown(probe, f"the probe itself failed ({type(error).__name__}); the bot's log has more")
+        return replace(finding, duration_ms=round((self.clock.monotonic() - began) * 1000))
+
+
+def _unknown(probe: Probe, why: str, duration_ms: int = 0) -> Finding:
+    return Finding(probe=probe.name, verdict=Verdict.UNKNOWN, summary=why, duration_ms=duration_ms)
+
+
+@dataclass(frozen=True)
+class _OncePerTriage:
+    """Reads that several probes share: made once; a probe that gives up does not take the read from the others."""
+
+    tasks: dict[str, "asyncio.Task[Any]"] = field(default_factory=dict)
+
+    async def __call__(self, what: str, read: Callable[[], Awaitable[Any]]) -> Any:
+        if what not in self.tasks:
+            self.tasks[what] = asyncio.ensure_future(_awaited(read))
+        return await asyncio.shield(self.tasks[what])
+
+    async def close(self) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+
+
+async def _awaited(read: Callable[[], Awaitable[Any]]) -> Any:
+    return await read()
