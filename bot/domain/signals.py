@@ -86,6 +86,11 @@ class Model:
     replacement: str | None = None
 
 
+def key_prefix(key: str) -> str | None:
+    """A key's first four characters, which may be shown; None where that would be a large part of it."""
+    return key[:4] if len(key) >= 12 else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class MistralApi(Answer):
     """``GET /v1/models``; ``models`` is filled only when it was answered with 200 and Mistral's JSON."""

@@ -36,6 +36,10 @@ class Prober:
     clock: Clock
     read_service_key: Callable[[Target, Cluster | None], Awaitable[ServiceKey | None]]
 
+    def run_of(self, target: str, name: str) -> ProbeRun:
+        """What something called ``name`` has to work with by itself, outside a triage."""
+        return self._runs(target, [name], _OncePerTriage())[name]
+
     def _runs(self, target: str, names: Sequence[str], once: "_OncePerTriage") -> dict[str, ProbeRun]:
         """What each of the probes called ``names`` has to work with in one triage."""
         world = self.worlds[target]

@@ -1,0 +1,97 @@
+"""The command line: ``mistral-bot [run]``, triage, health, doctor, sandbox, manifest.
+
+Exit status: 0 healthy or recovered, 1 a cause was found, 3 inconclusive, 2 the command line or the settings are wrong.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from bot.errors import BotError, SettingsError
+from bot.settings import DEFAULT_TARGET, Settings, load
+
+USAGE_ERROR = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line: scripts and people in a hurry read the last line alone."""
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="mistral-bot", description="The incident bot for products built on the Mistral AI API.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("run", help="run the bot (what it does without a command, too)")
+    triage = commands.add_parser("triage", help="one triage in the terminal")
+    triage.add_argument("target", nargs="?", default=DEFAULT_TARGET, help="a target of the YAML file")
+    triage.add_argument("--output", choices=("text", "json"), default="text", help="json: one object for scripts")
+    health = commands.add_parser("health", help="one line: does Mistral's API answer? exit 0 healthy, 1 not")
+    health.add_argument("target", nargs="?", default=DEFAULT_TARGET, help="a target of the YAML file")
+    commands.add_parser("doctor", help="check every setting, scope, permission and endpoint; exit 1 if any fails")
+    sandbox = commands.add_parser("sandbox", help="everything on loopback, with a page to use it in")
+    sandbox.add_argument("--scenario", help="what the world does at first")
+    sandbox.add_argument("--port", type=int, help="the page's port; a free one where it is taken")
+    commands.add_parser("manifest", help="print the Slack app manifest")
+    return parser
+
+
+async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+    from bot import app
+
+    match arguments.command:
+        case "triage":
+            return await app.triage(settings, arguments.target, as_json=arguments.output == "json")
+        case "health":
+            reply = await app.health(settings, arguments.target)
+            word = "healthy" if reply.context["healthy"] else "UNHEALTHY"
+            print(f"{word}: {reply.context['sentence']}")
+            return 0 if reply.context["healthy"] else 1
+        case "doctor":
+            return await app.doctor(settings)
+        case _:
+            return await app.serve(settings)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.command == "manifest":
+            from bot.slack.manifest import manifest_text
+
+            print(manifest_text(), end="")
+            return 0
+        if arguments.command == "sandbox":
+            from bot.sandbox.launcher import run
+
+            asyncio.run(run(arguments.scenario, arguments.port))
+            return 0
+        settings = load(os.environ)
+        _log_to_stderr(settings)
+        return asyncio.run(_run(arguments, settings))
+    except SettingsError as error:
+        print("\n".join(f"mistral-bot: {problem}" for problem in error.problems), file=sys.stderr)
+        return USAGE_ERROR
+    except BotError as error:
+        print(f"mistral-bot: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _log_to_stderr(settings: Settings) -> None:
+    from bot.logs import RedactingFormatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter(settings))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("bot").setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""The composition root: the only module that knows every room. It wires by hand, once, what a command needs.
+
+Rooms are imported within the functions: a command pays only for what it uses (Bolt costs a second, Kubernetes another).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bot.handlers.probing import Prober, TargetWorld
+from bot.ports import Cluster, Http, Metrics, Reply, ServiceKey
+from bot.settings import Settings, Target
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+async def _key_from_settings(target: Target, cluster: Cluster | None) -> ServiceKey | None:
+    key = target.mistral.api_key
+    return None if key is None else ServiceKey(value=key.reveal(), source="environment")
+
+
+@asynccontextmanager
+async def prober(settings: Settings, *, target: str | None = None, warm_up: bool = False) -> AsyncIterator[Prober]:
+    """What runs the probes, for one target or all; its connections close with it.
+
+    ``warm_up`` imports the Kubernetes client beforehand, beside everything else, so that the first triage need not.
+    """
+    from bot.clients.http import HttpClient
+
+    async with AsyncExitStack() as stack:
+        http = HttpClient(settings.network, settings.limits.response_bytes)
+        stack.push_async_callback(http.close)
+        wanted = settings.targets if target is None else (settings.target(target),)
+        worlds = {one.name: await _world(one, settings, http, stack, warm_up=warm_up) for one in wanted}
+        read_key = _key_from_settings
+        if any(world.cluster is not None for world in worlds.values()):
+            from bot.probes.secret import read_service_key
+
+            async def read_key(target: Target, cluster: Cluster | None) -> ServiceKey | None:
+                return await read_service_key(target, cluster, target.mistral.api_key)
+
+        yield Prober(
+            worlds=worlds,
+            timeouts=settings.timeouts,
+            limits=settings.limits,
+            labels=settings.labels,
+            slack_api_url=settings.slack.api_url,
+            clock=SystemClock(),
+            read_service_key=read_key,
+        )
+
+
+async def _world(
+    target: Target, settings: Settings, http: Http, stack: AsyncExitStack, *, warm_up: bool
+) -> TargetWorld:
+    metrics: Metrics | None = None
+    cluster: Cluster | None = None
+    if target.prometheus.url is not None:
+        from bot.clients.prometheus import PrometheusMetrics
+
+        prometheus = PrometheusMetrics(target.prometheus, settings.network, settings.limits.response_bytes)
+        stack.callback(prometheus.close)
+        metrics = prometheus
+    if target.kubernetes.configured:
+        from bot.clients.kubernetes import KubernetesCluster
+
+        kubernetes = KubernetesCluster(target.kubernetes, settings.limits)
+        stack.push_async_callback(kubernetes.close)
+        cluster = kubernetes
+        if warm_up:
+            task = asyncio.create_task(kubernetes.warm_up())
+            stack.callback(task.cancel)
+    return TargetWorld(target=target, http=http, metrics=metrics, cluster=cluster)
+
+
+async def health(settings: Settings, target: str) -> Reply:
+    """The models probe alone, as cheaply as can be: no cluster is asked unless the settings hold no key."""
+    from bot.handlers.triage import check_health
+    from bot.probes.mistral_api import PROBE
+
+    async with prober(settings, target=target) as asks:
+        return await check_health(asks, PROBE, target)
+
+
+async def triage(settings: Settings, target: str, *, as_json: bool) -> int:
+    """One triage in the terminal; returns the exit status."""
+    from bot.handlers.triage import TriageHandler
+    from bot.probes import load
+    from bot.terminal import show_live
+
+    settings.target(target)
+    async with prober(settings, target=target) as asks:
+        handler = TriageHandler(prober=asks, probes=load())
+        if as_json:
+            import json
+
+            report = await handler.run(target)
+            print(json.dumps(report.as_json(), ensure_ascii=False, allow_nan=False))
+        else:
+            report = await show_live(handler, target)
+        return report.exit_status
+
+
+async def doctor(settings: Settings) -> int:
+    """Every check of everything that is configured, in the terminal; 1 if any fails."""
+    from bot.checks import load
+    from bot.handlers.doctor import examine
+    from bot.terminal import show_examined
+
+    async with prober(settings) as asks:
+        return await show_examined(examine(asks, load(), settings))

@@ -1,0 +1,85 @@
+"""Slack: is the bot token accepted, has it the scopes that are used, does the app token open a connection."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.domain.scopes import SCOPES
+from bot.ports import CheckResult, Exchange, ProbeRun
+from bot.settings import Settings
+from bot.variables import Secret
+
+_REINSTALL = "Install the Slack app again from `mistral-bot manifest` and copy its"
+
+
+@dataclass(frozen=True)
+class SlackCheck:
+    name: str = "Slack"
+    per_target: bool = False
+
+    async def check(self, run: ProbeRun, settings: Settings) -> Sequence[CheckResult]:
+        slack = settings.slack
+        if slack.bot_token is None and slack.app_token is None and slack.signing_secret is None:
+            return ()
+        results = [
+            CheckResult(what="settings", ok=False, detail=problem, mend="Set it.") for problem in slack.problems()
+        ]
+        if slack.bot_token is not None:
+            results += _token_results(await self._call(run, settings, "auth.test", slack.bot_token))
+        if slack.app_token is not None:
+            answer = await self._call(run, settings, "apps.connections.open", slack.app_token)
+            error = _error(answer)
+            results.append(
+                CheckResult(
+                    what="app token (Socket Mode)",
+                    ok=not error,
+                    detail=error or "opens a connection",
+                    mend=f"{_REINSTALL} app-level token (connections:write) to SLACK_APP_TOKEN." if error else "",
+                )
+            )
+        return results
+
+    async def _call(self, run: ProbeRun, settings: Settings, method: str, token: Secret) -> Exchange:
+        headers = {"Authorization": f"Bearer {token.reveal()}"}
+        url = f"{settings.slack.api_url}{method}"
+        return await run.http.fetch("POST", url, timeout_s=run.timeout_s, headers=headers)
+
+
+def _error(answer: Exchange) -> str:
+    """Slack's word for what is wrong, or how the call failed; empty where all is well."""
+    if answer.failure is not None or answer.status != 200:
+        return f"Slack's API answers {answer.failure or answer.status}"
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        return "Slack's API does not answer with JSON"
+    if not isinstance(body, dict) or body.get("ok") is not True:
+        word = body.get("error") if isinstance(body, dict) else None
+        return f"Slack says {str(word)[:80]}"
+    return ""
+
+
+def _token_results(answer: Exchange) -> list[CheckResult]:
+    error = _error(answer)
+    if error:
+        return [
+            CheckResult(
+                what="bot token", ok=False, detail=error, mend=f"{_REINSTALL} bot token (xoxb-…) to SLACK_BOT_TOKEN."
+            )
+        ]
+    held = {scope.strip() for scope in answer.headers.get("x-oauth-scopes", "").split(",")}
+    missing = [f"{scope} ({purpose})" for scope, purpose in SCOPES.items() if scope not in held]
+    return [
+        CheckResult(what="bot token", ok=True, detail="is accepted"),
+        CheckResult(
+            what="scopes",
+            ok=not missing,
+            detail=f"missing: {', '.join(missing)}" if missing else "all that are used are granted",
+            mend="Add them under OAuth & Permissions, or paste `mistral-bot manifest`, and reinstall."
+            if missing
+            else "",
+        ),
+    ]
+
+
+CHECK = SlackCheck()

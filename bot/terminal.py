@@ -1,0 +1,92 @@
+"""The terminal's face: a triage as it happens, and what the doctor found, drawn with rich."""
+
+from collections.abc import AsyncIterator
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from bot.domain.report import TriageReport
+from bot.domain.signals import Finding, Verdict
+from bot.handlers.doctor import Examined
+from bot.handlers.triage import TriageHandler
+from bot.settings import DEFAULT_TARGET
+
+_MARKS = {Verdict.OK: ("✓", "green"), Verdict.BAD: ("✗", "bold red"), Verdict.UNKNOWN: ("?", "dim")}
+
+
+async def show_live(handler: TriageHandler, target: str) -> TriageReport:
+    """Runs a triage of ``target`` on stdout, a line a probe as it answers, then the diagnosis."""
+    console = Console(highlight=False)
+    findings: dict[str, Finding] = {}
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+
+        def on_finding(finding: Finding) -> None:
+            findings[finding.probe] = finding
+            live.update(_findings([findings[p.name] for p in handler.probes if p.name in findings]), refresh=True)
+
+        report = await handler.run(target, on_finding)
+    console.print(_report(report))
+    return report
+
+
+async def show_examined(examined: AsyncIterator[Examined]) -> int:
+    """What the doctor finds, as it finds it; returns 1 if anything is not ok, else 0."""
+    console = Console(highlight=False)
+    failed = 0
+    async for one in examined:
+        where = "" if one.target == DEFAULT_TARGET else f" ({one.target})"
+        console.print(Text(f"{one.system}{where}", style="bold"))
+        if not one.results:
+            console.print(Text("  not configured", style="dim"))
+        for result in one.results:
+            mark, style = ("✓", "green") if result.ok else ("✗", "bold red")
+            console.print(Text(f"  {mark} ", style=style) + Text(_plain(f"{result.what}: {result.detail}")))
+            if not result.ok:
+                failed += 1
+                console.print(Text(_plain(f"    {result.mend}"), style="yellow"))
+    console.print(Text(f"{failed} to mend" if failed else "all is well", style="bold"))
+    return 1 if failed else 0
+
+
+def _findings(findings: list[Finding] | tuple[Finding, ...]) -> Table:
+    table = Table.grid(padding=(0, 1))
+    for column in ("mark", "probe", "time", "summary"):
+        table.add_column(column, justify="right" if column == "time" else "left", no_wrap=column != "summary")
+    for finding in findings:
+        mark, style = _MARKS[finding.verdict]
+        subdued = "dim" if finding.verdict is Verdict.UNKNOWN else ""
+        table.add_row(
+            Text(mark, style=style),
+            Text(finding.probe.replace("_", " "), style=subdued),
+            Text(f"{finding.duration_ms} ms", style="dim"),
+            Text(_plain(finding.summary), style=subdued),
+        )
+    return table
+
+
+def _report(report: TriageReport) -> Group:
+    found = report.diagnosis
+    colour = {"P1": "bold red", "P2": "bold yellow", "P3": "yellow", "P4": "green"}[found.severity]
+    lines: list[Text | Table] = [
+        Text.from_markup(f"[{colour}]{found.severity}[/] [bold]{escape(found.headline)}[/] [dim]({found.cause})[/]"),
+        Text(f"{found.confidence} confidence, {report.duration_ms} ms, target {report.target}", style="dim"),
+        Text(),
+        _findings(report.findings),
+        Text(),
+        Text("How: " + " → ".join(found.way), style="dim"),
+    ]
+    if found.also:
+        lines.append(Text("Also fits: " + ", ".join(found.also), style="dim"))
+    if found.mitigations:
+        lines.append(Text("Remedies: " + ", ".join(found.mitigations), style="bold"))
+    lines += [Text(f"• {_plain(step)}") for step in found.advice]
+    lines += [Text(f"! {_plain(warning)}", style="yellow") for warning in found.warnings]
+    return Group(*lines)
+
+
+def _plain(text: str) -> str:
+    """Text from outside without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "·" for character in text)
