@@ -31,6 +31,7 @@ check: install
 	$(BIN)/lint-imports
 
 test: check
+	tests/install_servers.sh prometheus chromium
 	$(BIN)/pytest -n 2
 
 lock:
