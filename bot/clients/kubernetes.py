@@ -1,0 +1,261 @@
+"""The Kubernetes API in one namespace, as ``ports.Cluster``: reads with bounds, asks once, translates every error.
+
+The vendor's library gives the login and the TLS; requests go over aiohttp directly, because the vendor's own
+transport reads answers whole, whatever their size.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from bot.clients.kubeconfig import LOG_IN_AGAIN, Login, load_vendor, log_in
+from bot.errors import BadAnswer, Forbidden, LoginExpired, NotFound, Unreachable
+from bot.settings import Kubernetes, Limits
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+# kind -> (path, resource): a fixed table saves the discovery, which is several round trips and a cache file
+_RESOURCES = {
+    "Pod": ("/api/v1", "pods"),
+    "Secret": ("/api/v1", "secrets"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "ReplicaSet": ("/apis/apps/v1", "replicasets"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+}
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+# Error bodies are one small Status object; what is longer is not read.
+_ERROR_BYTES = 64_000
+# A login is not read anew more often than this, in seconds: a revoked token would run the login command each time.
+_LOGIN_AGE_S = 15.0
+
+
+class KubernetesCluster:
+    """One target's cluster. ``timeout_s`` bounds each answer, and for logs the wait between two pieces."""
+
+    def __init__(self, settings: Kubernetes, limits: Limits, *, timeout_s: float = 10.0) -> None:
+        self._settings = settings
+        self._limits = limits
+        self._timeout_s = timeout_s
+        self._login: Login | None = None
+        self._logging_in = asyncio.Lock()
+        self._session: ClientSession | None = None
+
+    async def warm_up(self) -> None:
+        """Imports the vendor's modules off the event loop, so that the first triage need not."""
+        await asyncio.to_thread(load_vendor)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, kind: str, name: str) -> dict[str, Any]:
+        """The object; raises NotFound, Forbidden, LoginExpired, Unreachable, BadAnswer, UpstreamError."""
+        asked = f"get {_RESOURCES[kind][1]}/{name}"
+        return await self._json("GET", self._path(kind, name), asked)
+
+    async def list(self, kind: str, *, selector: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """The objects, ``limits.page_objects`` at a time and at most ``limits.pods``; raises as ``get`` does."""
+        asked = f"list {_RESOURCES[kind][1]}"
+        query = {"limit": str(min(self._limits.page_objects, self._limits.pods))}
+        if selector:
+            query["labelSelector"] = selector
+        left = self._limits.pods
+        while True:
+            page = await self._json("GET", self._path(kind), asked, query=query)
+            items, metadata = page.get("items"), page.get("metadata")
+            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+                raise BadAnswer(f"the cluster's answer to {asked} is not a list")
+            for item in items[:left]:
+                yield item
+            left -= len(items)
+            more = metadata.get("continue") if isinstance(metadata, dict) else None
+            if not more or not items or left <= 0:
+                return
+            query["continue"] = str(more)
+
+    async def log_chunks(self, pod: str, container: str, *, since_s: int, tail_lines: int) -> AsyncIterator[bytes]:
+        """The newest lines as they come off the wire; raises NotFound too where the container never started."""
+        query = {
+            "container": container,
+            "sinceSeconds": str(since_s),
+            "tailLines": str(tail_lines),
+            "timestamps": "true",
+        }
+        async with self._answer("GET", f"{self._path('Pod', pod)}/log", "get pods/log", query=query) as answer:
+            async for chunk in answer.content.iter_any():
+                yield chunk
+
+    async def may(self, verb: str, resource: str, *, group: str = "", name: str = "", subresource: str = "") -> bool:
+        """Whether RBAC lets the bot do that in the namespace (SelfSubjectAccessReview)."""
+        attributes = {
+            "namespace": self._settings.namespace,
+            "verb": verb,
+            "group": group,
+            "resource": resource,
+            "name": name,
+            "subresource": subresource,
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
+        }
+        asked = "create selfsubjectaccessreviews"
+        status = (await self._json("POST", _REVIEWS, asked, body=review)).get("status")
+        allowed = status.get("allowed") if isinstance(status, dict) else None
+        if not isinstance(allowed, bool):
+            raise BadAnswer("the cluster's answer to an access review does not say whether it is allowed")
+        return allowed
+
+    def _path(self, kind: str, name: str | None = None) -> str:
+        base, resource = _RESOURCES[kind]
+        path = f"{base}/namespaces/{quote(self._settings.namespace, safe='')}/{resource}"
+        return path if name is None else f"{path}/{quote(name, safe='')}"
+
+    async def _json(
+        self, method: str, path: str, asked: str, *, query: dict[str, str] | None = None, body: Any = None
+    ) -> dict[str, Any]:
+        async with self._answer(method, path, asked, query=query, body=body, total_s=self._timeout_s) as answer:
+            limit = self._limits.response_bytes
+            content = await _read(answer, limit)
+        if len(content) > limit:
+            raise BadAnswer(f"the cluster's answer to {asked} is larger than {limit} bytes (limits: response_bytes)")
+        try:
+            document = json.loads(content)
+        except (ValueError, RecursionError):
+            # not chained: a decoder's error carries the whole text, which may be a Secret's
+            raise BadAnswer(f"the cluster's answer to {asked} is not JSON") from None
+        if not isinstance(document, dict):
+            raise BadAnswer(f"the cluster's answer to {asked} is not an object")
+        return document
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        asked: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: Any = None,
+        total_s: float | None = None,
+    ) -> AsyncIterator["ClientResponse"]:
+        import aiohttp
+
+        login = await self._logged_in(None)
+        try:
+            answer = await self._send(login, method, path, query, body, total_s)
+            if answer.status == 401:
+                # a rotated token or a new login of the person who runs the bot takes effect without a restart
+                renewed = await self._logged_in(login)
+                if renewed is not login:
+                    answer.close()
+                    login = renewed
+                    answer = await self._send(login, method, path, query, body, total_s)
+            try:
+                if not 200 <= answer.status < 300:
+                    raise await self._refusal(answer, asked)
+                yield answer
+            finally:
+                # closed, not released: the rest of an answer that is too large must not be read either
+                if not answer.content.at_eof():
+                    answer.close()
+                answer.release()
+        except aiohttp.InvalidURL as error:
+            raise BadAnswer("the cluster's address is not a URL") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"the cluster at {_host(login.server)} cannot be reached: {_why(error)}") from error
+
+    async def _send(
+        self, login: Login, method: str, path: str, query: dict[str, str] | None, body: Any, total_s: float | None
+    ) -> "ClientResponse":
+        import aiohttp
+
+        if self._session is None:
+            # trust_env: HTTPS_PROXY and NO_PROXY as the environment has them
+            self._session = aiohttp.ClientSession(trust_env=True, connector=aiohttp.TCPConnector(limit=64))
+        headers = {"Accept": "application/json", "User-Agent": "mistral-incident-bot"}
+        authorization = await login.authorization()
+        if authorization:
+            headers["Authorization"] = authorization
+        return await self._session.request(
+            method,
+            login.server + path,
+            params=query,
+            json=body,
+            headers=headers,
+            ssl=login.tls,
+            proxy=login.proxy,
+            server_hostname=login.server_name,
+            timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=self._timeout_s, sock_read=self._timeout_s),
+            allow_redirects=False,
+        )
+
+    async def _logged_in(self, refused: Login | None) -> Login:
+        """The login; read anew where it was ``refused`` and is not itself fresh."""
+        async with self._logging_in:
+            old = self._login
+            stale = refused is not None and refused is old and _now() - refused.made > _LOGIN_AGE_S
+            if old is None or stale:
+                self._login = old = await log_in(self._settings)
+            return old
+
+    async def _refusal(self, answer: "ClientResponse", asked: str) -> Exception:
+        where = f"{asked} in {self._settings.namespace}"
+        if answer.status == 401:
+            return LoginExpired(f"the cluster does not know us any more: {LOG_IN_AGAIN}")
+        if answer.status == 403:
+            return Forbidden(f"forbidden: {where}")
+        said = _message(await _read(answer, _ERROR_BYTES))
+        if answer.status == 404 or (answer.status == 400 and asked == "get pods/log"):
+            return NotFound(said or f"not found: {where}")
+        return BadAnswer(f"the cluster answered {answer.status} to {where}" + (f": {said}" if said else ""))
+
+
+async def _read(answer: "ClientResponse", limit: int) -> bytes:
+    """At most ``limit`` bytes and a piece: longer than ``limit`` means that there was more."""
+    content = bytearray()
+    async for chunk in answer.content.iter_any():
+        content += chunk
+        if len(content) > limit:
+            break
+    return bytes(content)
+
+
+def _message(content: bytes) -> str:
+    """The sentence of a Status object, cut; empty where it is none (a proxy's page is not for people)."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return ""
+    said = document.get("message") if isinstance(document, dict) and document.get("kind") == "Status" else None
+    return "".join(c if c.isprintable() else " " for c in said[:200]) if isinstance(said, str) else ""
+
+
+def _why(error: BaseException) -> str:
+    import aiohttp
+
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name does not resolve"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError | ssl.CertificateError):
+        return "its certificate is not trusted, or TLS failed"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.strerror or "connection refused"
+    return "the connection broke"
+
+
+def _host(server: str) -> str:
+    parts = urlsplit(server)
+    return parts.hostname + (f":{parts.port}" if parts.port else "") if parts.hostname else "an unknown address"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
