@@ -1,0 +1,189 @@
+"""One fake per port, and ``probe_run`` that puts them together into what a probe is given."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from bot.errors import BotError, Forbidden, NotFound
+from bot.ports import Exchange, ProbeRun, Sample, Series, ServiceKey
+from bot.settings import Target, load
+
+_T = TypeVar("_T")
+NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class FakeClock:
+    """Stands still until :meth:`advance`."""
+
+    at: datetime = NOW
+    seconds: float = 1000.0
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One request that :class:`FakeHttp` was asked to make."""
+
+    method: str
+    url: str
+    timeout_s: float
+    headers: Mapping[str, str]
+    json: Any
+
+
+@dataclass
+class FakeHttp:
+    """Answers by the end of the URL (the longest that fits), else with 404; a callable is given the request."""
+
+    answers: Mapping[str, Exchange | Callable[[Asked], Exchange]] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+    ) -> Exchange:
+        request = Asked(method=method, url=url, timeout_s=timeout_s, headers=headers or {}, json=json)
+        self.asked.append(request)
+        await asyncio.sleep(0)
+        fitting = [end for end in self.answers if url.endswith(end)]
+        if not fitting:
+            return Exchange(status=404, latency_ms=1, first_byte_ms=1)
+        answer = self.answers[max(fitting, key=len)]
+        return answer if isinstance(answer, Exchange) else answer(request)
+
+
+@dataclass
+class FakeMetrics:
+    """Answers with what stands under the first key that occurs in the query, else with no series.
+
+    A BotError in place of a result is raised. ``asked`` has the queries in order.
+    """
+
+    samples: Mapping[str, Sequence[Sample] | BotError] = field(default_factory=dict)
+    series: Mapping[str, Sequence[Series] | BotError] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def query(self, promql: str, *, timeout_s: float) -> Sequence[Sample]:
+        self.asked.append(promql)
+        for part, result in self.samples.items():
+            if part in promql:
+                return _or_raise(result)
+        return ()
+
+    async def query_range(
+        self, promql: str, *, start: datetime, end: datetime, step_s: float, timeout_s: float
+    ) -> Sequence[Series]:
+        self.asked.append(promql)
+        for part, result in self.series.items():
+            if part in promql:
+                return _or_raise(result)
+        return ()
+
+
+def _or_raise(result: Sequence[_T] | BotError) -> Sequence[_T]:
+    if isinstance(result, BotError):
+        raise result
+    return result
+
+
+@dataclass
+class FakeCluster:
+    """Objects by kind, log bytes by pod; kinds in ``forbidden`` and everything under ``error`` raise.
+
+    ``list`` ignores a selector unless it is a plain ``key=value,…``, which must then be among the labels.
+    """
+
+    objects: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
+    logs: Mapping[str, bytes] = field(default_factory=dict)
+    forbidden: frozenset[str] = frozenset()
+    error: BotError | None = None
+    namespace: str = "default"
+    chunk_bytes: int = 1000
+    read_logs: list[tuple[str, str, int, int]] = field(default_factory=list)
+    """(pod, container, since_s, tail_lines) of each log that was asked for."""
+
+    def _may_read(self, verb: str, kind: str) -> None:
+        if self.error is not None:
+            raise self.error
+        if kind in self.forbidden:
+            raise Forbidden(f"forbidden: {verb} {kind.lower()}s in {self.namespace}")
+
+    async def get(self, kind: str, name: str) -> dict[str, Any]:
+        self._may_read("get", kind)
+        for held in self.objects.get(kind, ()):
+            if held["metadata"]["name"] == name:
+                return held
+        raise NotFound(f"there is no {kind} {name} in {self.namespace}")
+
+    async def list(self, kind: str, *, selector: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        self._may_read("list", kind)
+        wanted = {} if selector is None else dict(part.split("=", 1) for part in selector.split(",") if "=" in part)
+        for held in self.objects.get(kind, ()):
+            labels = held["metadata"].get("labels") or {}
+            if wanted.items() <= labels.items():
+                yield held
+
+    async def log_chunks(self, pod: str, container: str, *, since_s: int, tail_lines: int) -> AsyncIterator[bytes]:
+        self._may_read("get", "Pod/log")
+        self.read_logs.append((pod, container, since_s, tail_lines))
+        held = self.logs.get(pod)
+        if held is None:
+            raise NotFound(f"there is no Pod {pod} in {self.namespace}")
+        for begin in range(0, len(held), self.chunk_bytes):
+            yield held[begin : begin + self.chunk_bytes]
+
+    async def may(self, verb: str, resource: str, *, group: str = "", name: str = "", subresource: str = "") -> bool:
+        if self.error is not None:
+            raise self.error
+        return resource not in {kind.lower() + "s" for kind in self.forbidden} | self.forbidden
+
+
+async def read_each_time(what: str, read: Callable[[], Awaitable[Any]]) -> Any:
+    """An ``once`` for a probe that runs alone."""
+    return await read()
+
+
+def target(**environ: str) -> Target:
+    """The default target that these variables describe."""
+    return load(environ).target("default")
+
+
+def probe_run(**overrides: Any) -> ProbeRun:
+    """What a probe is given; each field can be named, and ``environ`` (variables) or ``key`` (None: none) instead."""
+    settings = load(overrides.pop("environ", {}))
+    key = overrides.pop("key", "test-key-0123456789")
+
+    async def service_key() -> ServiceKey | None:
+        return None if key is None else ServiceKey(value=key, source="environment")
+
+    fields: dict[str, Any] = {
+        "target": settings.target("default"),
+        "timeout_s": 2.0,
+        "limits": settings.limits,
+        "labels": settings.labels,
+        "slack_api_url": settings.slack.api_url,
+        "clock": FakeClock(),
+        "http": FakeHttp(),
+        "metrics": None,
+        "cluster": None,
+        "service_key": service_key,
+        "once": read_each_time,
+    }
+    return ProbeRun(**{**fields, **overrides})
