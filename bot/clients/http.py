@@ -65,9 +65,10 @@ class _Progress:
             # a tunnel's TLS is the proxy's event; with an https:// proxy, connection.start_tls comes before it
             inner = not self.tunnelled or not event.startswith("connection.")
             self.stage = _Stage.ASKING if inner else _Stage.CONNECT
-        elif step == "send_request_headers.started" and (not self.tunnelled or self.stage != _Stage.CONNECT):
-            # of a tunnel, the first request is the CONNECT itself: still connecting
-            self.stage = _Stage.ASKING
+        elif step == "send_request_headers.started":
+            # the first request of a new tunnel is the CONNECT itself: still connecting
+            opens_tunnel = self.tunnelled and self.connected_anew and self.stage is _Stage.CONNECT
+            self.stage = _Stage.CONNECT if opens_tunnel else _Stage.ASKING
 
     def spent_ms(self) -> int:
         return round((time.monotonic() - self.began) * 1000)
@@ -98,7 +99,11 @@ class HttpClient:
         # one upstream's cookies are nothing that a probe should send the next time
         no_cookies = CookieJar(policy=DefaultCookiePolicy(allowed_domains=()))
         self._client = httpx.AsyncClient(
-            transport=self._routes, trust_env=False, timeout=None, cookies=no_cookies, follow_redirects=False
+            transport=self._routes,
+            trust_env=False,
+            timeout=None,  # noqa: S113 - fetch keeps one deadline over all stages
+            cookies=no_cookies,
+            follow_redirects=False,
         )
 
     async def close(self) -> None:
@@ -150,10 +155,10 @@ class HttpClient:
                 await loop.getaddrinfo(url.host, url.port or url.scheme, type=socket.SOCK_STREAM)
             except (OSError, UnicodeError):
                 return Failure.DNS
-        progress.stage = _Stage.CONNECT
         return None
 
     async def _ask(self, request: httpx.Request, progress: _Progress) -> Failure | None:
+        progress.stage = _Stage.CONNECT
         request.extensions = {**request.extensions, "trace": progress.trace}
         try:
             response = await self._client.send(request, stream=True)

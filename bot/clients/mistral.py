@@ -1,0 +1,169 @@
+"""Reads what Mistral's API answers: models, errors in all their shapes, rate limits. Never raises for what is in it.
+
+Shapes as seen and reported in mid-2026: codes are strings or numbers, an error is ``{message, type, code}`` (also within
+``error``), ``{detail: text}`` or ``{detail: [{type, loc, msg}]}``.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.domain.signals import Answer, Failure, Model
+from bot.ports import Exchange
+
+_RATE_LIMITS = ("x-ratelimit-", "ratelimitbysize-")
+_ALSO_KEPT = ("retry-after", "x-model-deprecation-timestamp", "mistral-correlation-id")
+_MESSAGE_CHARS = 300
+_HEADER_CHARS = 200
+
+
+def parse_json(body: bytes) -> Any:
+    """The document, or None for anything that is not JSON in UTF-8: NaN, endless nesting and endless numbers too."""
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def answer(exchange: Exchange, *, expected: bool, key: str) -> dict[str, Any]:
+    """The fields of an :class:`~bot.domain.signals.Answer`; a 2xx without what was ``expected`` is garbage.
+
+    ``key`` is blotted out of the message, should the API quote it.
+    """
+    failure = exchange.failure
+    succeeded = exchange.status is not None and 200 <= exchange.status <= 299
+    if failure is None and succeeded and not (expected and exchange.status == 200):
+        failure = Failure.GARBAGE
+    told: dict[str, str | None] = {}
+    if failure is None and not succeeded:
+        told = error_of(parse_json(exchange.body))
+    return {
+        "status": exchange.status,
+        "failure": failure,
+        "headers": kept_headers(exchange.headers),
+        "first_byte_ms": exchange.first_byte_ms,
+        "latency_ms": exchange.latency_ms,
+        **{name: None if text is None else text.replace(key, "***") for name, text in told.items()},
+    }
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The rate limits and what else a diagnosis uses."""
+    return {
+        name: value[:_HEADER_CHARS]
+        for name, value in headers.items()
+        if name.startswith(_RATE_LIMITS) or name in _ALSO_KEPT
+    }
+
+
+def error_of(document: Any) -> dict[str, str | None]:
+    """``code``, ``type`` and ``message`` of an error's body, as text, None where it has none."""
+    held = document if isinstance(document, dict) else {}
+    inner = held.get("error")
+    if isinstance(inner, dict):
+        held = inner
+    told = held.get("message")
+    if told is None:
+        told = inner if isinstance(inner, str) else held.get("detail")
+    # {"message": {"detail": [...]}} is how 422 has come too
+    if isinstance(told, dict) and "detail" in told:
+        told = told["detail"]
+    return {"code": _text(held.get("code")), "type": _text(held.get("type")), "message": _message(told)}
+
+
+def _message(told: Any) -> str | None:
+    if isinstance(told, list):
+        entries = [_one_detail(entry) for entry in told[:3]]
+        return "; ".join(entry for entry in entries if entry)[:_MESSAGE_CHARS] or None
+    return _text(told)
+
+
+def _one_detail(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return _text(entry) or ""
+    where = entry.get("loc")
+    place = ".".join(str(part) for part in where if isinstance(part, str | int)) if isinstance(where, list) else ""
+    said = _text(entry.get("msg")) or ""
+    return f"{place}: {said}" if place and said else said
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return " ".join(str(value).split())[:_MESSAGE_CHARS] or None
+
+
+def models_of(document: Any) -> tuple[Model, ...] | None:
+    """The rows of ``GET /v1/models``; None where it is not Mistral's list."""
+    rows = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(rows, list):
+        return None
+    models = tuple(_model(row) for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str))
+    return models if models or not rows else None
+
+
+def _model(row: Mapping[str, Any]) -> Model:
+    aliases = row.get("aliases")
+    return Model(
+        id=row["id"],
+        aliases=tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else (),
+        deprecation=_date(row.get("deprecation")),
+        replacement=_text(row.get("deprecation_replacement_model")),
+    )
+
+
+def _date(value: Any) -> datetime | None:
+    try:
+        date = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    if date is None:
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+
+
+def embeds(model: str) -> bool:
+    """Whether the model makes embeddings and nothing else, by its name: such as mistral-embed, codestral-embed."""
+    return "embed" in model.lower()
+
+
+def smallest_request(model: str) -> tuple[str, dict[str, Any]]:
+    """The path and the body of the cheapest request that shows whether ``model`` works."""
+    if embeds(model):
+        return "/v1/embeddings", {"model": model, "input": ["ping"]}
+    return "/v1/chat/completions", {
+        "model": model,
+        "max_tokens": 1,
+        "messages": [{"role": "user", "content": "ping"}],
+    }
+
+
+def completes(model: str, document: Any) -> bool:
+    """Whether ``document`` is what Mistral answers to :func:`smallest_request`."""
+    rows = document.get("data" if embeds(model) else "choices") if isinstance(document, dict) else None
+    return isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict)
+
+
+def described(outcome: Answer, asked_of: str) -> str:
+    """How a request ended, in a person's words: ``429 rate_limited (code 1300) after 305 ms``."""
+    after = f"after {outcome.latency_ms} ms"
+    match outcome.failure:
+        case None:
+            parts = [str(outcome.status), outcome.type, f"(code {outcome.code})" if outcome.code else None, after]
+            return " ".join(part for part in parts if part)
+        case Failure.DNS:
+            return f"dns: the name {asked_of} did not resolve {after}"
+        case Failure.CONNECT:
+            return f"connect: {asked_of} could not be reached, or cut the connection, {after}"
+        case Failure.TLS:
+            return f"tls: no trusted connection to {asked_of} {after}"
+        case Failure.TIMEOUT:
+            return f"timeout: connected to {asked_of}, but no complete answer {after}"
+        case _:
+            status = f"{outcome.status} " if outcome.status else ""
+            return f"garbage: {status}with something other than the expected answer {after}"
