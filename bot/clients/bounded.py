@@ -40,7 +40,7 @@ class BoundedSession(requests.Session):
         self._watchdog.daemon = True
         self._watchdog.start()
 
-    def get_adapter(self, url: str) -> HTTPAdapter:  # type: ignore[override]
+    def get_adapter(self, url: str) -> HTTPAdapter:
         """Always the watched one: the client would mount one of its own."""
         return self._adapter
 
@@ -92,7 +92,7 @@ class _WatchedAdapter(HTTPAdapter):
                     socket.socket.shutdown(held, socket.SHUT_RDWR)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _watched_pools(self._opened)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from bot.errors import BadAnswer, Forbidden, LoginExpired, Unreachable, UpstreamError
@@ -18,6 +18,7 @@ from bot.settings import Network, Prometheus
 
 # One triage asks nine things at once
 _THREADS = 12
+_Row = TypeVar("_Row")
 
 
 class PrometheusMetrics:
@@ -64,17 +65,18 @@ class PrometheusMetrics:
     def _ask_now(self, question: Callable[[Any], Any], timeout_s: float) -> Any:
         # 0.2 s, which a bot without Prometheus should not spend
         import requests
-        from prometheus_api_client import PrometheusApiClientException, PrometheusConnect
+        from prometheus_api_client.exceptions import PrometheusApiClientException
+        from prometheus_api_client.prometheus_connect import PrometheusConnect
         from urllib3.exceptions import HTTPError
         from urllib3.util.retry import Retry
 
         from bot.clients.bounded import BoundedSession, OverLimit
 
         with BoundedSession(timeout_s, self._limit_bytes, self._network) as session:
-            headers = {"Authorization": f"Bearer {self._token.reveal()}"} if self._token else None
-            client = PrometheusConnect(
-                self._url, headers=headers, retry=Retry(0), session=session, timeout=timeout_s, method="GET"
-            )
+            headers = {"Authorization": f"Bearer {self._token.reveal()}"} if self._token else {}
+            # a float serves as well as the int that it names
+            options: dict[str, Any] = {"session": session, "timeout": timeout_s, "retry": Retry(0)}
+            client = PrometheusConnect(self._url, headers=headers, **options)
             try:
                 return question(client)
             except OverLimit as error:
@@ -131,7 +133,7 @@ def _labels(row: Any) -> Mapping[str, str]:
     return {str(name): str(value) for name, value in row["metric"].items()}
 
 
-def _read(found: Any, read: Callable[[Any], Any]) -> Any:
+def _read(found: Any, read: Callable[[Any], _Row]) -> tuple[_Row, ...]:
     if not isinstance(found, list):
         raise _nonsense()
     try:

@@ -1,0 +1,174 @@
+"""Prometheus's API over the scenario's rates, for the shapes of query that the bot makes; others are a 400."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from bot.sandbox.scenario import PrometheusSpec, World
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_RATE = re.compile(
+    r"sum\s*(?:by\s*\((?P<by>[^)]*)\)\s*)?\(\s*rate\((?P<name>\w+)(?:\{[^}]*\})?\[(?P<window>\d+[smh])\]"
+    r"(?:\s+offset\s+(?P<offset>\d+[smh]))?\)\s*\)"
+)
+_COUNT = re.compile(r"count\(\s*(?P<name>\w+)(?:\{[^}]*\})?\s*\)")
+_ERRORS, _REQUESTS = "mistral_errors_total", "mistral_requests_total"
+_SURGE_BEGAN_S = 1800.0
+_OVER_SINCE_S = 300.0
+_OVER_BEGAN_S = 2100.0
+_HANGS_S = 30.0
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A rate that held between two ages in seconds; ``began_s`` None: always."""
+
+    labels: Mapping[str, str]
+    per_s: float
+    began_s: float | None = None
+    ended_s: float | None = None
+
+    def mean(self, age_s: float, window_s: float) -> float:
+        """The mean rate over the window that ended ``age_s`` ago."""
+        oldest = age_s + window_s if self.began_s is None else min(self.began_s, age_s + window_s)
+        newest = age_s if self.ended_s is None else max(self.ended_s, age_s)
+        return self.per_s * max(0.0, oldest - newest) / window_s
+
+
+def application(world: World) -> web.Application:
+    """Answers from ``world.scenario.prometheus`` at each request; without one, with 503."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        world.seen("prometheus", request.method, request.path)
+        spec = world.scenario.prometheus
+        if spec is None:
+            return web.Response(status=503, text="Service Unavailable")
+        failed = await _failed(request, spec)
+        if failed is not None:
+            return failed
+        if request.path.endswith("/values"):
+            return _success([_ERRORS, _REQUESTS])
+        form = await request.post()
+        held = {**request.query, **{name: str(value) for name, value in form.items()}}
+        pods = world.scenario.cluster.desired if world.scenario.cluster else 3
+        try:
+            return _answer(held, spec, pods, ranged=request.path.endswith("/query_range"))
+        except ValueError as error:
+            said = {"status": "error", "errorType": "bad_data", "error": str(error)}
+            return web.json_response(said, status=400)
+
+    application = web.Application()
+    for path in ("/api/v1/query", "/api/v1/query_range", "/api/v1/label/__name__/values"):
+        application.router.add_get(path, answer)
+        application.router.add_post(path, answer)
+    return application
+
+
+async def _failed(request: web.Request, spec: PrometheusSpec) -> web.Response | None:
+    match spec.fail:
+        case "down":
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=503)
+        case "timeout":
+            await asyncio.sleep(_HANGS_S)
+            return web.Response(status=503, text="query timed out")
+        case "401" | "403" | "500":
+            return web.Response(status=int(spec.fail), text="no")
+        case "garbage":
+            return web.Response(text="<html><body>Sign in</body></html>", content_type="text/html")
+    return None
+
+
+def _answer(held: Mapping[str, str], spec: PrometheusSpec, pods: int, *, ranged: bool) -> web.Response:
+    query, now = held.get("query", "").strip(), time.time()
+    counted, rated = _COUNT.fullmatch(query), _RATE.fullmatch(query)
+    if counted and not ranged:
+        series = len({tuple(step.labels.items()) for step in _steps(counted["name"], spec, pods)})
+        rows = [{"metric": {}, "value": [now, str(series)]}] if series else []
+        return _success({"resultType": "vector", "result": rows})
+    if rated is None:
+        raise ValueError('invalid parameter "query": 1:1: parse error: the sandbox reads sums of rates and counts only')
+    window_s, offset_s = _seconds(rated["window"]), _seconds(rated["offset"] or "0s")
+    by = [label.strip() for label in (rated["by"] or "").split(",") if label.strip()]
+    steps = list(_steps(rated["name"], spec, pods))
+    if not ranged:
+        at = float(held.get("time") or now)
+        sums = _sums(steps, by, now - at + offset_s, window_s)
+        rows = [{"metric": dict(key), "value": [at, _text(rate, spec)]} for key, rate in sums.items()]
+        return _success({"resultType": "vector", "result": rows})
+    start, end, step_s = float(held["start"]), float(held["end"]), float(held["step"])
+    if step_s <= 0 or (end - start) / step_s > 11_000:
+        raise ValueError("exceeded maximum resolution of 11,000 points per timeseries.")
+    values: dict[tuple[tuple[str, str], ...], list[list[object]]] = {}
+    for index in range(int((end - start) / step_s) + 1):
+        at = start + index * step_s
+        for key, rate in _sums(steps, by, now - at + offset_s, window_s).items():
+            values.setdefault(key, []).append([at, _text(rate, spec)])
+    return _success(
+        {"resultType": "matrix", "result": [{"metric": dict(key), "values": held} for key, held in values.items()]}
+    )
+
+
+def _success(data: object) -> web.Response:
+    return web.json_response({"status": "success", "data": data}, dumps=json.dumps)
+
+
+def _text(rate: float, spec: PrometheusSpec) -> str:
+    return "NaN" if spec.fail == "nan" else repr(rate)
+
+
+def _seconds(duration: str) -> float:
+    return float(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+def _sums(
+    steps: Sequence[_Step], by: Sequence[str], age_s: float, window_s: float
+) -> dict[tuple[tuple[str, str], ...], float]:
+    sums: dict[tuple[tuple[str, str], ...], float] = {}
+    for step in steps:
+        key = tuple((label, step.labels[label]) for label in by if label in step.labels)
+        sums[key] = sums.get(key, 0.0) + step.mean(age_s, window_s)
+    return sums
+
+
+def _steps(name: str, spec: PrometheusSpec, pods: int) -> Iterator[_Step]:
+    names = [*spec.by_pod, *(f"mistral-service-{index}" for index in range(pods - len(spec.by_pod)))]
+    names = names or ["mistral-service-0"]
+    if name == _REQUESTS:
+        for pod in names:
+            yield from _requests(spec, {"pod": pod}, 1 / len(names))
+    if name == _ERRORS:
+        shares = _shares(spec.by_pod, "pod") or [({"pod": pod}, 1 / len(names)) for pod in names]
+        models = _shares(spec.by_model, "model") or [({}, 1.0)]
+        for pod_label, pod_share in shares:
+            for model_label, model_share in models:
+                yield from _errors(spec, {**pod_label, **model_label}, pod_share * model_share)
+
+
+def _requests(spec: PrometheusSpec, labels: Mapping[str, str], share: float) -> Iterator[_Step]:
+    if spec.requests_hour_ago is None:
+        yield _Step(labels, spec.requests * share)
+        return
+    yield _Step(labels, spec.requests * share, began_s=_SURGE_BEGAN_S)
+    yield _Step(labels, spec.requests_hour_ago * share, ended_s=_SURGE_BEGAN_S)
+
+
+def _errors(spec: PrometheusSpec, labels: Mapping[str, str], share: float) -> Iterator[_Step]:
+    began_s = None if spec.onset_minutes_ago is None else 60 * spec.onset_minutes_ago
+    for code, per_s in spec.errors.items():
+        yield _Step({**labels, "code": code}, per_s * share, began_s=began_s)
+    if spec.errors_ratio_last_30m is not None:
+        code = next(iter(spec.errors), "500")
+        per_s = spec.errors_ratio_last_30m * spec.requests * share
+        yield _Step({**labels, "code": code}, per_s, began_s=_OVER_BEGAN_S, ended_s=_OVER_SINCE_S)
+
+
+def _shares(held: Mapping[str, float], label: str) -> list[tuple[dict[str, str], float]]:
+    whole = sum(held.values())
+    return [({label: value}, rate / whole) for value, rate in held.items()] if whole else []
