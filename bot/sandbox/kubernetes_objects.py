@@ -1,0 +1,209 @@
+"""The objects of the sandbox's cluster as the API writes them, built from a scenario's ``ClusterSpec``; pure."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.sandbox.scenario import ClusterSpec
+
+NAMESPACE = "default"
+DEPLOYMENT = "mistral-service"
+LABELS = {"app": "mistral-service"}
+CONTAINER = "app"
+SECRET = "mistral-secrets"  # noqa: S105 - an object's name
+SECRET_KEY = "api-key"  # noqa: S105 - an entry's name
+REVISION = "deployment.kubernetes.io/revision"
+HASH_LABEL = "pod-template-hash"
+
+Object = dict[str, Any]
+
+
+def stamp(at: datetime) -> str:
+    """A time as the API writes it, to the second."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ago(now: datetime, minutes: float) -> str:
+    return stamp(now - timedelta(minutes=minutes))
+
+
+def uid(*parts: object) -> str:
+    """The same parts give the same uid, in the form of a UUID."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
+    return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
+
+
+def template_hash(template: Object) -> str:
+    """Ten characters that name a pod template."""
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def template(spec: ClusterSpec, key: str, *, before: bool = False) -> Object:
+    """The pod template of the newest revision, or of the one ``before`` it; ``key`` is Mistral's."""
+    plain = {
+        "MISTRAL_API_URL": "https://api.mistral.ai",
+        "MISTRAL_MODEL": "mistral-small-latest",
+        "MISTRAL_TIMEOUT": "30000",
+        "MAX_CONCURRENT_REQUESTS": "50",
+        "RATE_LIMIT_MODE": "reject",
+        "MISTRAL_FALLBACK": "false",
+    }
+    release = spec.revision - 1 if before and not spec.changes else spec.revision if not spec.changes else 1
+    image = f"registry.example.com/{DEPLOYMENT}:1.{release}.0"
+    if not before:
+        plain |= {name: value for name, value in spec.changes.items() if name != "image"}
+        image = spec.changes.get("image", image)
+    missing = spec.secret == "other key"  # noqa: S105 - a state
+    from_secret = {"name": SECRET, "key": "mistral-key" if missing else SECRET_KEY}
+    held = {"value": key} if spec.key_from == "value" else {"valueFrom": {"secretKeyRef": from_secret}}
+    env = [{"name": "MISTRAL_API_KEY", **held}, *({"name": n, "value": v} for n, v in plain.items())]
+    return {
+        "metadata": {"labels": dict(LABELS)},
+        "spec": {
+            "containers": [
+                {
+                    "name": CONTAINER,
+                    "image": image,
+                    "env": env,
+                    "ports": [{"containerPort": 8080, "protocol": "TCP"}],
+                    "resources": {"limits": {"memory": "512Mi"}, "requests": {"cpu": "100m", "memory": "256Mi"}},
+                }
+            ],
+            "restartPolicy": "Always",
+        },
+    }
+
+
+def deployment(spec: ClusterSpec, pods: Object, now: datetime) -> Object:
+    """The Deployment that runs the template ``pods``; its status is filled in when it is read."""
+    created = ago(now, spec.rollout_minutes_ago + (14_400 if spec.revision > 1 else 0))
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(DEPLOYMENT, created) | {"annotations": {REVISION: str(spec.revision)}, "generation": 1},
+        "spec": {
+            "replicas": spec.desired,
+            "revisionHistoryLimit": 10,
+            "selector": {"matchLabels": dict(LABELS)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
+            "template": pods,
+        },
+    }
+
+
+def replica_set(pods: Object, revision: int, created: str, replicas: int) -> Object:
+    """The ReplicaSet of one revision, with the labels and the owner that the deployment controller gives it."""
+    hashed = template_hash(pods)
+    held = deepcopy(pods)
+    held.setdefault("metadata", {}).setdefault("labels", {})[HASH_LABEL] = hashed
+    labels = LABELS | {HASH_LABEL: hashed}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": _metadata(f"{DEPLOYMENT}-{hashed}", created)
+        | {"labels": labels, "annotations": {REVISION: str(revision)}, "ownerReferences": [_owner("Deployment")]},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": dict(labels)}, "template": held},
+        "status": {"replicas": replicas},
+    }
+
+
+def pod(owner: Object, number: int, started: str, spec: ClusterSpec, *, ready: bool, ready_since: str) -> Object:
+    """One pod of a ReplicaSet; one that is not ``ready`` waits for ``spec.waiting``."""
+    inner = deepcopy(owner["spec"]["template"])
+    replica_set_name = owner["metadata"]["name"]
+    name = f"{replica_set_name}-{uid(replica_set_name, started, number)[:5]}"
+    held = next(iter(inner["spec"]["containers"]))
+    waiting = None if ready else spec.waiting
+    state = {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": started}}
+    crashing = waiting == "CrashLoopBackOff"
+    status = {
+        "name": held["name"],
+        "image": held["image"],
+        "ready": ready,
+        "started": waiting is None,
+        "restartCount": 6 if crashing else 0,
+        "state": state,
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": started}} if crashing else {},
+    }
+    condition = {"status": "True" if ready else "False", "lastTransitionTime": ready_since}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": _metadata(name, started)
+        | {
+            "labels": dict(owner["metadata"]["labels"]),
+            "annotations": dict(inner["metadata"].get("annotations") or {}),
+            "ownerReferences": [_owner("ReplicaSet", replica_set_name)],
+        },
+        "spec": inner["spec"] | {"nodeName": "sandbox-node"},
+        "status": {
+            "phase": "Pending" if waiting and not crashing else "Running",
+            "startTime": started,
+            "conditions": [{"type": kind, **condition} for kind in ("ContainersReady", "Ready")],
+            "containerStatuses": [status],
+        },
+    }
+
+
+def ended(held: Object, reason: str, at: str) -> None:
+    """Notes in a pod that its container ended ``at`` that time and was started again."""
+    status = held["status"]["containerStatuses"][0]
+    code = {"OOMKilled": 137, "Completed": 0}.get(reason, 1)
+    status["lastState"] = {"terminated": {"exitCode": code, "reason": reason, "finishedAt": at}}
+    status["restartCount"] += 1
+    if "running" in status["state"]:
+        status["state"] = {"running": {"startedAt": at}}
+
+
+def encoded(text: str) -> str:
+    """A Secret's value as the API holds it."""
+    return base64.b64encode(text.encode()).decode()
+
+
+def secret(spec: ClusterSpec, key: str, now: datetime) -> Object | None:
+    """The Secret with Mistral's key, as the scenario wants it; None where it is missing."""
+    if spec.secret == "missing":  # noqa: S105 - a state
+        return None
+    entry = "unrelated" if spec.secret == "without key" else SECRET_KEY  # noqa: S105 - a state
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": _metadata(SECRET, ago(now, 43_200)),
+        "data": {entry: encoded(key)},
+    }
+
+
+def network_policy(egress: str, now: datetime) -> Object:
+    """``allows nothing`` or ``allows only PORT[, PORT]``, each over UDP and TCP, for the service's pods."""
+    ports = [int(port) for port in egress.removeprefix("allows only").replace("allows nothing", "").split(",") if port]
+    rule = {"ports": [{"port": port, "protocol": protocol} for port in ports for protocol in ("UDP", "TCP")]}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _metadata("limit-egress", ago(now, 20)),
+        "spec": {
+            "podSelector": {"matchLabels": dict(LABELS)},
+            "policyTypes": ["Egress"],
+            **({"egress": [rule]} if ports else {}),
+        },
+    }
+
+
+def _metadata(name: str, created: str) -> Object:
+    return {
+        "name": name,
+        "namespace": NAMESPACE,
+        "uid": uid(name, created),
+        "resourceVersion": "1",
+        "creationTimestamp": created,
+        "labels": dict(LABELS),
+    }
+
+
+def _owner(kind: str, name: str = DEPLOYMENT) -> Mapping[str, Any]:
+    return {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid(kind, name), "controller": True}
