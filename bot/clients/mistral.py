@@ -1,7 +1,7 @@
 """Reads what Mistral's API answers: models, errors in all their shapes, rate limits. Never raises for what is in it.
 
-Shapes as seen and reported in mid-2026: codes are strings or numbers, an error is ``{message, type, code}`` (also within
-``error``), ``{detail: text}`` or ``{detail: [{type, loc, msg}]}``.
+Shapes as seen and reported in mid-2026: codes are strings or numbers, an error is ``{message, type, code}`` (also
+within ``error``), ``{detail: text}`` or ``{detail: [{type, loc, msg}]}``.
 """
 
 import json
@@ -21,9 +21,13 @@ _HEADER_CHARS = 200
 def parse_json(body: bytes) -> Any:
     """The document, or None for anything that is not JSON in UTF-8: NaN, endless nesting and endless numbers too."""
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse)
+        document = json.loads(body.decode("utf-8"), parse_constant=_refuse)
+        if b"\\ud" in body.lower():
+            # half of a surrogate pair may be escaped in JSON, but no answer of ours could then be written as UTF-8
+            document = json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
+    return document
 
 
 def _refuse(constant: str) -> None:

@@ -1,4 +1,4 @@
-"""The signals, one a file; each file ends in ``PROBE``. :func:`load` lists this folder, so a new file is a new probe."""
+"""The signals, one a file, each ending in ``PROBE``; :func:`load` lists this folder, so a new file is a new probe."""
 
 from bot.errors import SettingsError
 from bot.ports import Probe

@@ -10,8 +10,31 @@ from bot.errors import NotConfigured
 from bot.ports import ProbeRun
 
 _GOOD = frozenset(
-    "ok okay healthy up true pass passing passed good fine green operational available reachable connected online "
-    "ready running normal alive serving success active".split()
+    [
+        "ok",
+        "okay",
+        "healthy",
+        "up",
+        "true",
+        "pass",
+        "passing",
+        "passed",
+        "good",
+        "fine",
+        "green",
+        "operational",
+        "available",
+        "reachable",
+        "connected",
+        "online",
+        "ready",
+        "running",
+        "normal",
+        "alive",
+        "serving",
+        "success",
+        "active",
+    ]
 )
 _STATE_KEYS = ("status", "state", "health", "ok", "healthy", "up", "available")
 
