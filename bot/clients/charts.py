@@ -58,7 +58,6 @@ def draw(document: dict[str, Any]) -> bytes:
 
     import matplotlib.dates
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
 
     dates: Any = matplotlib.dates
     times = [datetime.fromtimestamp(at, UTC) for at, _ in document["points"]]
@@ -73,7 +72,7 @@ def draw(document: dict[str, Any]) -> bytes:
     if times:
         axes.set_xlim(min(times), max(times))
     _mark(axes, document, times)
-    axes.yaxis.set_major_formatter(PercentFormatter())
+    axes.yaxis.set_major_formatter("{x:g} %")
     axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=4, maxticks=8))
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M", tz=UTC))
     axes.set_xlabel("UTC", fontsize=8, color=_GREY, loc="right")

@@ -75,7 +75,7 @@ def onset(points: Sequence[RatioPoint], now: datetime) -> datetime | None:
     ratios = sorted(point.ratio for point in points)
     normal = ratios[int(_NORMAL_QUANTILE * (len(ratios) - 1))]
     off = [point.at for point in points if point.ratio > max(2 * normal, normal + _ABOVE_NORMAL)]
-    if not off or now - off[-1] > _TOLERATED_GAP:
+    if not off or off[-1] != points[-1].at or now - off[-1] > _TOLERATED_GAP:
         return None
     start = off[-1]
     for at in reversed(off):

@@ -28,7 +28,7 @@ class PrometheusProbe:
         signal = _traffic(run, answers)
         share = signal.error_ratio
         if share is None:
-            raise UpstreamError("there were no requests in the last five minutes, so no share of errors can be told")
+            raise UpstreamError(_why_unknown(signal))
         verdict = Verdict.BAD if share >= _BAD_RATIO else Verdict.OK
         return Finding(probe=self.name, verdict=verdict, summary=_summary(signal, share), signal=signal)
 
@@ -120,6 +120,12 @@ def _share(answers: _Answers, window: str) -> float | None:
     if errors is None or requests is None:
         return None
     return traffic.ratio(traffic.total(errors), traffic.total(requests))
+
+
+def _why_unknown(signal: Traffic) -> str:
+    if signal.requests_per_s == 0:
+        return "there were no requests in the last five minutes, so no share of errors can be told"
+    return "Prometheus has no rates of the last five minutes: check that it still scrapes the service"
 
 
 def _summary(signal: Traffic, share: float) -> str:

@@ -1,0 +1,141 @@
+"""The Prometheus client against servers that misbehave."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from bot.clients.prometheus import PrometheusMetrics
+from bot.errors import BadAnswer, Forbidden, LoginExpired, Unreachable, UpstreamError
+from bot.settings import Network, load
+from tests.fakes import NOW
+
+TOKEN = "made-up-token-8c1f"
+Speak = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def speaking(speak: Speak, heard: list[str] | None = None) -> AsyncIterator[PrometheusMetrics]:
+    """A client of a server that reads the request's head and then does ``speak``."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if heard is not None:
+            heard.append(head.decode())
+        try:
+            await speak(writer)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    settings = load({"PROMETHEUS_URL": url, "PROMETHEUS_TOKEN": TOKEN}).target("default").prometheus
+    metrics = PrometheusMetrics(settings, Network(), 100_000)
+    try:
+        yield metrics
+    finally:
+        metrics.close()
+        server.close()
+
+
+def whole(status: int, body: bytes, *headers: str) -> Speak:
+    async def speak(writer: asyncio.StreamWriter) -> None:
+        lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+        writer.write("\r\n".join(lines).encode() + body)
+        await writer.drain()
+
+    return speak
+
+
+def vector(value: str) -> bytes:
+    rows = [{"metric": {"pod": "a"}, "value": [1.0, value]}]
+    return json.dumps({"status": "success", "data": {"resultType": "vector", "result": rows}}).encode()
+
+
+async def _hang(writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(3)
+
+
+async def _drip_body(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+    await _drip(writer)
+
+
+async def _drip(writer: asyncio.StreamWriter) -> None:
+    for _ in range(60):
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def _flood(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n")
+    for _ in range(500):
+        writer.write(b" " * 100_000)
+        await writer.drain()
+
+
+@pytest.mark.parametrize("speak", [_hang, _drip_body, _drip], ids=["hang", "drip of a body", "drip of a head"])
+async def test_what_does_not_end_is_ended_and_so_is_its_thread(speak: Speak) -> None:
+    async with speaking(speak) as metrics:
+        begin = time.monotonic()
+        with pytest.raises(Unreachable, match=r"within 0\.4 s"):
+            await metrics.query("up", timeout_s=0.4)
+        await asyncio.to_thread(metrics._executor.shutdown, True)
+        assert time.monotonic() - begin < 1.5
+
+
+@pytest.mark.parametrize(
+    ("speak", "kind", "says"),
+    [
+        (whole(401, b"no"), LoginExpired, "PROMETHEUS_TOKEN"),
+        (whole(403, b"no"), Forbidden, "forbidden: query Prometheus"),
+        (whole(302, b"", "Location: http://127.0.0.1:9/"), BadAnswer, "redirects"),
+        (whole(200, b"<html>Sign in</html>"), BadAnswer, "not Prometheus"),
+        (whole(200, b"[]"), BadAnswer, "not Prometheus"),
+        (whole(200, b'{"data": {"result": [{"metric": 3}]}}'), BadAnswer, "not Prometheus"),
+        (whole(500, b"no"), BadAnswer, "500"),
+        (whole(400, b'{"error": "parse error"}'), BadAnswer, "parse error"),
+        (_flood, BadAnswer, "more than 100000 bytes"),
+    ],
+)
+async def test_a_bad_answer_is_one_sentence_without_the_token(
+    speak: Speak, kind: type[UpstreamError], says: str
+) -> None:
+    async with speaking(speak) as metrics:
+        with pytest.raises(kind, match=says) as told:
+            await metrics.query("up", timeout_s=3)
+    assert TOKEN not in repr(told.value)
+    assert "\n" not in str(told.value)
+
+
+async def test_a_closed_port_is_unreachable() -> None:
+    settings = load({"PROMETHEUS_URL": "http://127.0.0.1:1"}).target("default").prometheus
+    metrics = PrometheusMetrics(settings, Network(), 1000)
+    with pytest.raises(Unreachable, match="PROMETHEUS_URL"):
+        await metrics.query("up", timeout_s=2)
+    metrics.close()
+
+
+async def test_nan_is_kept_and_the_token_is_sent() -> None:
+    heard: list[str] = []
+    async with speaking(whole(200, vector("NaN")), heard) as metrics:
+        (sample,) = await metrics.query("up", timeout_s=2)
+    assert sample.labels == {"pod": "a"}
+    assert math.isnan(sample.value)
+    assert f"Authorization: Bearer {TOKEN}\r\n" in heard[0]
+
+
+async def test_a_range_has_points_in_utc() -> None:
+    row = {"metric": {}, "values": [[NOW.timestamp(), "0.5"]]}
+    body = json.dumps({"status": "success", "data": {"result": [row]}}).encode()
+    async with speaking(whole(200, body)) as metrics:
+        (series,) = await metrics.query_range("up", start=NOW - timedelta(hours=2), end=NOW, step_s=30, timeout_s=2)
+    assert series.points == ((NOW, 0.5),)
