@@ -1,0 +1,64 @@
+"""What must never be shown, masked: one table of patterns for everything that looks like a secret.
+
+The patterns keep to RE2's syntax (no look-around, no back-references). Ordinary text (UUIDs, hashes, pod names,
+trace ids) stays as it is: a pattern needs a token's own prefix, or a word such as ``password`` before the value.
+"""
+
+import re
+from collections.abc import Iterable
+
+MASK = "***"
+
+# A value after a telling name: quoted, or up to white space, a comma, an ampersand or a closing bracket.
+_VALUE = r"""("[^"\n]*"|'[^'\n]*'|[^\s,;&'"<>\])}]+)"""
+_NAME = (
+    r"[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|apikey|access[_-]?key|account[_-]?key|"
+    r"private[_-]?key|routing[_-]?key|signing[_-]?key|client[_-]?key|credentials?|shared[_-]?key|connection[_-]?string)"
+)
+
+# (what it is, pattern, what stands instead); the order matters: what is longest and surest comes first.
+_PATTERNS: tuple[tuple[str, "re.Pattern[str]", str], ...] = tuple(
+    (name, re.compile(pattern), instead)
+    for name, pattern, instead in (
+        ("private key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", MASK),
+        ("Slack webhook", r"(https://hooks\.slack(?:-gov)?\.com/)[\w/-]+", r"\1" + MASK),
+        ("password in a URL", r"([a-zA-Z][\w+.-]*://)[^\s/@:]*:[^\s/@]+@", r"\1" + MASK + "@"),
+        ("JSON web token", r"\beyJ[\w-]{6,}\.[\w-]{6,}(?:\.[\w-]*)?", MASK),
+        (
+            "authorization header",
+            r"(?i)\b(authorization\"?'?\s*[:=]\s*[\"']?(?:bearer|basic|token|digest)?\s*)[^\s\"',;]+",
+            r"\1" + MASK,
+        ),
+        ("bearer token", r"(?i)\b(bearer\s+)[\w.~+/=-]{6,}", r"\1" + MASK),
+        ("cookie header", r"(?i)\b((?:set-)?cookie\"?'?\s*[:=]\s*)[^\n]+", r"\1" + MASK),
+        ("Slack token", r"\bxox[a-z]-[\w-]{5,}|\bxapp-[\w-]{5,}|\bxoxe\.[\w.-]{5,}", MASK),
+        ("AWS access key id", r"\b(?:AKIA|ASIA|AGPA|AROA|AIDA)[0-9A-Z]{12,}\b", MASK),
+        ("GitHub token", r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}", MASK),
+        ("GitLab token", r"\bgl(?:pat|dt|rt|cbt|ptt|soat)-[\w-]{15,}", MASK),
+        ("OpenAI, Anthropic or Stripe key", r"\b(?:sk|rk|pk)[-_][\w-]{16,}", MASK),
+        ("Google API key", r"\bAIza[\w-]{30,}", MASK),
+        ("Google OAuth token", r"\bya29\.[\w-]{10,}", MASK),
+        ("npm or PyPI token", r"\bnpm_\w{20,}|\bpypi-[\w-]{16,}", MASK),
+        ("SendGrid key", r"\bSG\.[\w-]{10,}\.[\w-]{10,}", MASK),
+        ("Twilio key", r"\b(?:SK|AC)[0-9a-f]{32}\b", MASK),
+        ("Hugging Face token", r"\bhf_\w{20,}", MASK),
+        ("Vault token", r"\bhvs\.[\w-]{20,}", MASK),
+        ("Azure shared access signature", r"(?i)([?&]sig=)[^&\s\"']+", r"\1" + MASK),
+        ("named value", r"(?i)(\b" + _NAME + r"[\"']?\s*(?:=>|:=|[:=])\s*)" + _VALUE, r"\1" + MASK),
+    )
+)
+
+
+def redact(text: str) -> str:
+    """``text`` with everything that looks like a secret masked."""
+    for _, pattern, instead in _PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """``text`` with these very values masked, wherever they stand; the longest first, in case one holds another."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if secret:
+            text = text.replace(secret, MASK)
+    return text

@@ -1,0 +1,72 @@
+"""The command line, as a person or a script meets it: real processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def mistral_bot(*arguments: str, home: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """The command in an environment of its own: what is not passed is not set."""
+    own = {"PATH": os.environ["PATH"], "HOME": str(home), "SLACK_API_URL": "http://127.0.0.1:9/", **environ}
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *arguments], capture_output=True, text=True, timeout=60, env=own, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["trage"], "invalid choice"),
+        (["triage", "--output", "xml"], "invalid choice"),
+        (["triage", "nowhere"], "there is no target called 'nowhere'"),
+        (["health", "nowhere"], "there is no target called 'nowhere'"),
+        (["sandbox", "--scenario", "no such"], "no such"),
+    ],
+)
+def test_a_wrong_command_line_exits_2_with_one_line_on_stderr(arguments: list[str], told: str, tmp_path: Path) -> None:
+    ended = mistral_bot(*arguments, home=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert told in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_wrong_settings_exit_2_with_a_line_each_and_no_secret(tmp_path: Path) -> None:
+    ended = mistral_bot("triage", home=tmp_path, PORT="x", MISTRAL_API_KEY="hunter2 hunter2")
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 2
+    assert "hunter2" not in ended.stderr
+
+
+def test_run_without_slack_is_a_clear_error(tmp_path: Path) -> None:
+    ended = mistral_bot(home=tmp_path)
+    assert ended.returncode == 2
+    assert "SLACK_APP_TOKEN" in ended.stderr
+    assert "SLACK_SIGNING_SECRET" in ended.stderr
+
+
+def test_triage_with_nothing_configured_is_inconclusive(tmp_path: Path) -> None:
+    ended = mistral_bot("triage", "--output", "json", home=tmp_path, MISTRAL_STATUS_URL="")
+    report = json.loads(ended.stdout)
+    assert ended.returncode == 3
+    assert (report["cause"], report["severity"], report["mitigations"]) == ("inconclusive", "P4", [])
+    assert len(report["findings"]) == 11
+    assert all(
+        "not configured" in finding["summary"] for finding in report["findings"] if finding["probe"] not in ("control",)
+    )
+
+
+def test_health_of_a_closed_port_is_unhealthy_in_one_line(tmp_path: Path) -> None:
+    ended = mistral_bot("health", home=tmp_path, MISTRAL_API_KEY="k" * 32, MISTRAL_API_URL="http://127.0.0.1:9")
+    assert ended.returncode == 1
+    assert ended.stdout.startswith("UNHEALTHY: ")
+    assert ended.stdout.count("\n") == 1
+
+
+def test_the_manifest_is_printed_without_any_settings(tmp_path: Path) -> None:
+    ended = mistral_bot("manifest", home=tmp_path, PORT="wrong")
+    assert ended.returncode == 0
+    assert "/mistral" in ended.stdout
