@@ -1,0 +1,189 @@
+"""Jinja templates to Slack messages: a line of a rendered template is one block, checked against Slack's limits.
+
+Text from outside is text: ``& < >`` are escaped wherever a template prints a value, so no mention or link can be
+smuggled in. What is too long is cut with "…" and handed back as ``overflow`` for the thread; nothing is dropped.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, select_autoescape
+from markupsafe import Markup
+
+from bot import errors
+from bot.ports import Reply
+
+# Slack's limits, in characters; facts.md, "Slack".
+TEXT, SECTION, HEADER, BUTTON, VALUE, CONTEXT = 4000, 3000, 150, 75, 2000, 3000
+BLOCKS, ACTIONS, CONTEXT_ELEMENTS = 50, 25, 10
+
+_PACKAGED = Path(__file__).with_name("_templates")
+_CHECKOUT = Path(__file__).parent.parent / "templates"
+# Control characters but for tab and newline, and the marks that turn the direction of text around.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_USER = re.compile(r"[UW][A-Z0-9]{2,30}")
+_CHANNEL = re.compile(r"[CGD][A-Z0-9]{2,30}")
+_LINK = re.compile(r"https?://[^\s<>|\"`]+")
+
+
+@dataclass(frozen=True)
+class Message:
+    """What Slack gets: ``text`` for notifications, ``blocks``, and texts that did not fit, for the thread."""
+
+    text: str
+    blocks: list[dict[str, Any]]
+    overflow: tuple[str, ...] = ()
+
+
+class Renderer:
+    """Renders replies; ``folder`` is looked in first. Raises TemplateError of :mod:`bot.errors`."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        own = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+        self._environment = Environment(
+            loader=FileSystemLoader([*([folder] if folder else []), own]),
+            undefined=StrictUndefined,
+            # Slack's templates end in .j2 and are escaped by ``finalize``, which knows Slack's three characters alone
+            autoescape=select_autoescape(("html",)),
+            finalize=_escaped,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(
+            code=_code, user=_mention(_USER, "@"), channel=_mention(_CHANNEL, "#"), link=_link, when=_when
+        )
+
+    def message(self, reply: Reply) -> Message:
+        """The Slack message for ``reply``: ``templates/slack/{template}.j2``."""
+        name = f"slack/{reply.template}.j2"
+        try:
+            rendered = self._environment.get_template(name).render(reply.context)
+            blocks = [json.loads(line) for line in rendered.splitlines() if line.strip()]
+        except (TemplateError, ValueError, TypeError) as error:
+            raise errors.TemplateError(f"the template {name} cannot be rendered: {error}") from error
+        overflow: list[str] = []
+        fitted = [_fitted(block, overflow) for block in blocks]
+        if not 0 < len(fitted) <= BLOCKS:
+            raise errors.TemplateError(f"the template {name} makes {len(fitted)} blocks; Slack takes 1 to {BLOCKS}")
+        _check(fitted, name)
+        return Message(text=_notification(fitted), blocks=fitted, overflow=tuple(overflow))
+
+    def plain(self, text: str) -> list[dict[str, Any]]:
+        """``text``, already escaped, as section blocks, for what did not fit elsewhere."""
+        pieces = []
+        while text:
+            piece, text = _cut(text, SECTION, "")
+            pieces.append({"type": "section", "text": {"type": "mrkdwn", "text": piece}})
+        return pieces[:BLOCKS]
+
+
+def escape(text: str) -> str:
+    """``text`` as Slack's mrkdwn shows it literally, without characters that nobody sees."""
+    clean = _UNSEEN.sub("·", text.replace("\r\n", "\n"))
+    return clean.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _escaped(value: object) -> object:
+    return value if isinstance(value, Markup) else escape(str(value))
+
+
+def _code(text: object) -> str:
+    """For text within backticks, which must not end them."""
+    return str(text).replace("`", "\u2018")
+
+
+def _mention(pattern: "re.Pattern[str]", sign: str) -> Any:
+    def mention(identity: object) -> Any:
+        if not pattern.fullmatch(str(identity)):
+            return str(identity)
+        return Markup(f"<{sign}{identity}>")  # noqa: S704 - only an id of Slack's gets here
+
+    return mention
+
+
+def _link(url: object, text: object) -> Any:
+    if not _LINK.fullmatch(str(url)):
+        return str(text)
+    return Markup(f"<{escape(str(url))}|{escape(str(text)).replace('|', '/')}>")  # noqa: S704 - both parts are escaped
+
+
+def _when(moment: Any) -> Any:
+    """An aware datetime in the reader's own zone."""
+    fallback = moment.strftime("%Y-%m-%d %H:%M UTC")
+    return Markup(f"<!date^{int(moment.timestamp())}^{{time}}|{fallback}>")  # noqa: S704 - numbers and a fixed form
+
+
+def _cut(text: str, limit: int, mark: str = "…") -> tuple[str, str]:
+    """(what fits, the rest): never within an escape or a mention, and a code block that is open is closed."""
+    if len(text) <= limit:
+        return text, ""
+    end = limit - len(mark) - 4
+    opened = max(text.rfind("&", end - 5, end), text.rfind("<", max(0, end - 200), end))
+    if opened > 0 and not re.search("[;>]", text[opened:end]):
+        end = opened
+    line = text.rfind("\n", end - 200, end)
+    end = line if line > 0 else end
+    head, rest = text[:end], text[end:].lstrip("\n")
+    if head.count("```") % 2:
+        return f"{head}{mark}\n```", f"```{rest}"
+    return head + mark, rest
+
+
+def _fitted(block: dict[str, Any], overflow: list[str]) -> dict[str, Any]:
+    limits = {"section": SECTION, "header": HEADER}
+    if block.get("type") in limits:
+        text, rest = _cut(block["text"]["text"], limits[block["type"]])
+        block["text"]["text"] = text
+        if rest:
+            overflow.append(rest)
+    for element in block.get("elements", ()):
+        if block["type"] == "context" and "text" in element:
+            element["text"], rest = _cut(element["text"], CONTEXT)
+            if rest:
+                overflow.append(rest)
+        if element.get("type") == "button":
+            element["text"]["text"], _ = _cut(element["text"]["text"], BUTTON)
+    return block
+
+
+def _check(blocks: list[dict[str, Any]], name: str) -> None:
+    """Raises where Slack would refuse: its SDK's own models, and the limits that those miss."""
+    from slack_sdk.errors import SlackObjectFormationError
+    from slack_sdk.models.blocks import Block
+
+    for block in blocks:
+        try:
+            parsed = Block.parse(block)
+            if parsed is None:
+                raise errors.TemplateError(f"the template {name} makes an unknown block: {block.get('type')}")
+            parsed.to_dict()
+        except (SlackObjectFormationError, TypeError, KeyError) as error:
+            raise errors.TemplateError(f"the template {name} makes a block that Slack refuses: {error}") from error
+        elements = block.get("elements", [])
+        texts = [
+            block.get("text"),
+            *(e if "type" in e and "text" in e and e["type"] == "mrkdwn" else None for e in elements),
+        ]
+        actions = [element.get("action_id") for element in elements if "action_id" in element]
+        wrong = (
+            any(text is not None and not str(text["text"]).strip() for text in texts)
+            or len(actions) != len(set(actions))
+            or any(len(str(element.get("value", ""))) > VALUE for element in elements)
+            or len(elements) > (ACTIONS if block["type"] == "actions" else CONTEXT_ELEMENTS)
+        )
+        if wrong:
+            raise errors.TemplateError(
+                f"the template {name} makes a {block['type']} that is empty or too large for Slack"
+            )
+
+
+def _notification(blocks: list[dict[str, Any]]) -> str:
+    """The first text of the message: what a phone shows."""
+    for block in blocks:
+        text = block.get("text") or next((e for e in block.get("elements", ()) if e.get("type") == "mrkdwn"), None)
+        if isinstance(text, dict):
+            return _cut(str(text["text"]), TEXT)[0]
+    return "…"
