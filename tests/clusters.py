@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,12 @@ async def cluster_at(
     token: str = TOKEN,
     limits: Limits | None = None,
     timeout_s: float = 5.0,
-    **of_cluster: Any,
+    of_cluster: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[KubernetesCluster]:
     """A client of the API at ``url``; ``config`` is where its kubeconfig is written, with ``of_cluster`` added."""
     document = json.loads(kubeconfig(url))
     document["users"][0]["user"]["token"] = token
-    document["clusters"][0]["cluster"] |= of_cluster
+    document["clusters"][0]["cluster"] |= of_cluster or {}
     await asyncio.to_thread(config.write_text, json.dumps(document))
     cluster = KubernetesCluster(settings(config), limits or Limits(), timeout_s=timeout_s)
     try:

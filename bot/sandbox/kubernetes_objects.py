@@ -115,7 +115,9 @@ def pod(owner: Object, number: int, started: str, spec: ClusterSpec, *, ready: b
     """One pod of a ReplicaSet; one that is not ``ready`` waits for ``spec.waiting``."""
     inner = deepcopy(owner["spec"]["template"])
     replica_set_name = owner["metadata"]["name"]
-    name = f"{replica_set_name}-{uid(replica_set_name, started, number)[:5]}"
+    seed = int(uid(replica_set_name, started)[:5], 16)
+    # an odd factor: no two of a million numbers share a suffix
+    name = f"{replica_set_name}-{(seed + number * 40_503) % 2**20:05x}"
     held = next(iter(inner["spec"]["containers"]))
     waiting = None if ready else spec.waiting
     state = {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": started}}
