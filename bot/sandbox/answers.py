@@ -36,7 +36,7 @@ async def fail(request: web.Request, how: str) -> web.StreamResponse:
     if how == "garbage":
         return web.Response(text=HTML, content_type="text/html")
     if how == "timeout":
-        while request.transport is not None and not request.transport.is_closing():
+        while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.05)
     elif request.transport is not None:
         request.transport.abort()

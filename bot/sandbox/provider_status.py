@@ -1,4 +1,4 @@
-"""The provider's status page as the sandbox plays it, in one of its three forms; the other forms' paths are not there."""
+"""The provider's status page as the sandbox plays it, in one of its three forms; the others are not there."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
