@@ -131,7 +131,11 @@ class HttpClient:
         progress = _Progress(time.monotonic(), self._routes.tunnelled(request.url))
         try:
             async with asyncio.timeout(timeout_s):
-                failure = await self._look_up(request.url, progress) or await self._ask(request, progress)
+                failure = await self._look_up(request.url, progress)
+                # httpcore closes a socket that it gave up itself, but not one whose handshake is cancelled: be first
+                left_s = timeout_s - (time.monotonic() - progress.began)
+                request.extensions = {**request.extensions, "timeout": {"connect": max(left_s * 0.97, 0.001)}}
+                failure = failure or await self._ask(request, progress)
                 if failure is Failure.CONNECT and method == "GET" and not progress.connected_anew:
                     failure = await self._ask(request, progress)
         except TimeoutError:
