@@ -21,5 +21,5 @@ async def test_the_chart_is_a_png_and_its_marks_show() -> None:
 
 
 async def test_a_chart_that_takes_too_long_is_given_up() -> None:
-    with pytest.raises(BotError, match="within 0.01 s"):
+    with pytest.raises(BotError, match=r"within 0\.01 s"):
         await ChartProcess(timeout_s=0.01).error_rate(POINTS, onset=None, rollouts=[])

@@ -1,11 +1,12 @@
 """What the probe makes of what Prometheus says."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
 from bot.domain.signals import Traffic, Verdict
-from bot.errors import NotConfigured, Unreachable, UpstreamError
+from bot.errors import BotError, NotConfigured, Unreachable, UpstreamError
 from bot.ports import Sample
 from bot.probes.prometheus import PROBE
 from tests.fakes import FakeMetrics, probe_run
@@ -47,7 +48,12 @@ async def test_not_a_number_is_unknown() -> None:
 
 async def test_what_is_optional_may_fail() -> None:
     down = Unreachable("Prometheus did not answer")
-    samples = {"[30m]": down, "offset": down, "errors_total": ERRORS, "requests_total": REQUESTS}
+    samples: dict[str, Sequence[Sample] | BotError] = {
+        "[30m]": down,
+        "offset": down,
+        "errors_total": ERRORS,
+        "requests_total": REQUESTS,
+    }
     finding = await PROBE.check(probe_run(metrics=FakeMetrics(samples=samples, series={"rate": down})))
     assert isinstance(finding.signal, Traffic)
     assert (finding.signal.error_ratio, finding.signal.error_ratio_30m) == (0.4, None)
