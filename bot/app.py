@@ -5,17 +5,21 @@ Rooms are imported within the functions: a command pays only for what it uses (B
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bot.errors import SettingsError
 from bot.handlers.probing import Prober, TargetWorld
 from bot.ports import Cluster, Http, Metrics, Reply, ServiceKey
 from bot.settings import Settings, Target
 
 logger = logging.getLogger(__name__)
+
+_DRAIN_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -122,3 +126,53 @@ async def doctor(settings: Settings) -> int:
 
     async with prober(settings) as asks:
         return await show_examined(examine(asks, load(), settings))
+
+
+async def serve(settings: Settings) -> int:
+    """The bot itself, until SIGTERM or SIGINT; what is under way then has ten seconds to end."""
+    from aiohttp import web
+
+    from bot.clients.charts import ChartProcess
+    from bot.handlers.triage import TriageHandler
+    from bot.probes import load
+    from bot.probes.mistral_api import PROBE
+    from bot.render import Renderer
+    from bot.slack.listeners import Listeners
+    from bot.slack.messenger import SlackMessenger, web_client
+    from bot.slack.server import SlackServer
+    from bot.slack.tasks import Tasks
+    from bot.slack.triage import SlackTriage
+    from bot.web.routes import Readiness, application
+
+    if problems := settings.slack.problems():
+        raise SettingsError(problems)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    async with prober(settings, warm_up=True) as asks:
+        readiness, tasks = Readiness(), Tasks()
+        messenger = SlackMessenger(
+            client=web_client(settings), renderer=Renderer(settings.templates_dir), answered=readiness.answered
+        )
+        handler = TriageHandler(prober=asks, probes=load(), charts=ChartProcess(), log_excerpts=settings.log_excerpts)
+        shown = SlackTriage(handler=handler, health_probe=PROBE, messenger=messenger)
+        listeners = Listeners(triage=shown, targets=tuple(target.name for target in settings.targets), tasks=tasks)
+        slack = SlackServer(settings, messenger, listeners)
+        http_mode = settings.slack.app_token is None
+        runner = web.AppRunner(application(readiness, slack.app if http_mode else None), access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port).start()
+        except OSError as error:
+            held = f"HOST and PORT hold {settings.host}:{settings.port}"
+            raise SettingsError([f"{held}; they should hold an address that is free: {error.strerror}"]) from error
+        logger.info("listening on %s:%s, %s mode", settings.host, settings.port, "HTTP" if http_mode else "Socket")
+        touch = asyncio.create_task(slack.stay_in_touch())
+        await stop.wait()
+        touch.cancel()
+        await asyncio.gather(touch, return_exceptions=True)
+        await slack.close()
+        await tasks.drain(_DRAIN_S)
+        await runner.cleanup()
+    return 0

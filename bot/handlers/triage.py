@@ -75,13 +75,18 @@ class TriageHandler:
             diagnosis=diagnose(findings, self.prober.clock.now()),
         )
 
-    async def cards(self, target: str) -> AsyncIterator[Reply]:
-        """The card as it grows: ``triage_running`` at once and with each finding, at last ``triage``."""
+    async def cards(self, target: str, *, pace_s: float = 1.0) -> AsyncIterator[Reply]:
+        """The card as it grows: ``triage_running`` at once and as findings arrive, at last ``triage`` without delay.
+
+        There are ``pace_s`` seconds at least between two of the former.
+        """
         run = self.start(target)
         while not run.report.done():
             tick = run.tick
+            shown = self.prober.clock.monotonic()
             yield _running(run)
             await tick.wait()
+            await asyncio.wait([run.report], timeout=max(0.0, shown + pace_s - self.prober.clock.monotonic()))
         yield self._final(await run.report)
 
     async def files(self, report: TriageReport) -> tuple[File, ...]:

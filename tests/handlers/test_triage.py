@@ -202,7 +202,8 @@ async def test_the_card_grows_with_each_finding_and_ends_with_the_diagnosis() ->
         return Finding(probe=ProbeName.CANARY, verdict=Verdict.OK, summary="fine", signal=CANARY)
 
     replies = []
-    async for reply in handler(good(ProbeName.MISTRAL_API, MODELS), Scripted(ProbeName.CANARY, gated)).cards("default"):
+    growing = handler(good(ProbeName.MISTRAL_API, MODELS), Scripted(ProbeName.CANARY, gated))
+    async for reply in growing.cards("default", pace_s=0):
         replies.append(reply)
         if [finding.probe for finding in reply.context["findings"]] == ["mistral_api"]:
             assert reply.context["waiting"] == ("canary",)

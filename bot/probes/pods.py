@@ -1,0 +1,38 @@
+"""The service's pods: how many are ready, what the others wait for, what ended lately."""
+
+import asyncio
+from dataclasses import dataclass
+
+from bot.domain.signals import Finding, Pods, ProbeName, Verdict
+from bot.ports import ProbeRun
+from bot.probes._cluster import deployment, pod_facts
+
+
+@dataclass(frozen=True)
+class PodsProbe:
+    name: ProbeName = ProbeName.PODS
+    answers_when_late: bool = False
+
+    async def check(self, run: ProbeRun) -> Finding:
+        wanted, facts = await asyncio.gather(deployment(run), pod_facts(run))
+        pods = facts.pods(wanted)
+        bad = pods.below_desired or bool(pods.waiting) or bool(pods.terminated.get("OOMKilled"))
+        limited = f"; only the first {facts.seen} were read" if facts.seen >= run.limits.pods else ""
+        return Finding(
+            probe=self.name,
+            verdict=Verdict.BAD if bad else Verdict.OK,
+            summary=_summary(pods) + limited,
+            signal=pods,
+        )
+
+
+def _summary(pods: Pods) -> str:
+    parts = [f"{pods.ready} of {pods.desired} ready"]
+    parts += [f"{count} {reason}" for reason, count in pods.waiting.items()]
+    parts += [f"{count} {reason} in the last 30 min" for reason, count in pods.terminated.items()]
+    if pods.restarts:
+        parts.append(f"{pods.restarts} restarts")
+    return ", ".join(parts)
+
+
+PROBE = PodsProbe()

@@ -1,0 +1,156 @@
+"""The only caller of Slack's Web API: posts and updates what handlers say, at the pace that Slack takes it.
+
+A post whose connection broke is not sent again by the SDK, since one lost response would make two messages; calls that
+Slack asks to repeat later (429) are.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.clients.proxies import proxy_for
+from bot.errors import MessageError
+from bot.ports import File, MessageRef, Reply
+from bot.render import Renderer
+from bot.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Slack: about one message a second and channel.
+_PACE_S = 1.0
+_TIMEOUT_S = 15
+_UNREACHABLE = "unreachable"
+
+
+def web_client(settings: Settings) -> AsyncWebClient:
+    """A client of Slack's Web API with the settings' token, proxy and certificates."""
+    slack, network = settings.slack, settings.network
+    return AsyncWebClient(
+        token=None if slack.bot_token is None else slack.bot_token.reveal(),
+        base_url=slack.api_url,
+        timeout=_TIMEOUT_S,
+        proxy=proxy_for(slack.api_url, network),
+        ssl=ssl.create_default_context(cafile=str(network.ca_file)) if network.ca_file else None,
+        trust_env_in_session=False,
+        retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=2)],
+    )
+
+
+@dataclass(frozen=True)
+class SlackMessenger:
+    """``answered`` is told of every call that Slack answered, for ``/readyz``."""
+
+    client: AsyncWebClient
+    renderer: Renderer
+    answered: Callable[[], None] = lambda: None
+    _next_post: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    async def hello(self) -> dict[str, Any]:
+        """Who the bot is (``auth.test``); raises MessageError."""
+        response = await self._call(self.client.auth_test)
+        return dict(response.data)
+
+    async def post(self, channel: str, reply: Reply, *, thread_ts: str | None = None) -> MessageRef:
+        message = self.renderer.message(reply)
+        await self._pace(channel)
+        response = await self._call(
+            self.client.chat_postMessage,
+            channel=channel,
+            text=message.text,
+            blocks=message.blocks,
+            thread_ts=thread_ts,
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+        ref = MessageRef(channel=str(response["channel"]), ts=str(response["ts"]))
+        await self._overflow(ref, message.overflow, thread_ts)
+        return ref
+
+    async def update(self, message: MessageRef, reply: Reply) -> None:
+        rendered = self.renderer.message(reply)
+        await self._call(
+            self.client.chat_update,
+            channel=message.channel,
+            ts=message.ts,
+            text=rendered.text,
+            blocks=rendered.blocks,
+        )
+        await self._overflow(message, rendered.overflow, None)
+
+    async def upload(self, message: MessageRef, file: File) -> None:
+        await self._call(
+            self.client.files_upload_v2,
+            channel=message.channel,
+            thread_ts=message.ts,
+            filename=file.name,
+            title=file.title,
+            content=file.content,
+        )
+
+    async def whisper(self, channel: str, user: str, reply: Reply) -> None:
+        """A message that only ``user`` sees."""
+        message = self.renderer.message(reply)
+        await self._call(
+            self.client.chat_postEphemeral, channel=channel, user=user, text=message.text, blocks=message.blocks
+        )
+
+    async def respond(self, url: str, reply: Reply, *, in_channel: bool = False, replace: bool = False) -> None:
+        """An answer by a command's or click's ``response_url``, which Slack takes five times in half an hour."""
+        message = self.renderer.message(reply)
+        body = {
+            "response_type": "in_channel" if in_channel else "ephemeral",
+            "replace_original": replace,
+            "text": message.text,
+            "blocks": message.blocks,
+        }
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.post(url, json=body, proxy=self.client.proxy, ssl=self.client.ssl or True) as response,
+            ):
+                if response.status != 200:
+                    raise MessageError(f"Slack did not take the answer ({response.status})", f"http_{response.status}")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise MessageError("Slack cannot be reached", _UNREACHABLE) from error
+
+    async def _overflow(self, message: MessageRef, texts: tuple[str, ...], thread_ts: str | None) -> None:
+        for text in texts:
+            await self._pace(message.channel)
+            await self._call(
+                self.client.chat_postMessage,
+                channel=message.channel,
+                thread_ts=thread_ts or message.ts,
+                text="…",
+                blocks=self.renderer.plain(text),
+            )
+
+    async def _pace(self, channel: str) -> None:
+        """Waits for the channel's turn; a channel that has been quiet for a second does not wait."""
+        now = time.monotonic()
+        turn = max(now, self._next_post[channel])
+        self._next_post[channel] = turn + _PACE_S
+        if turn > now:
+            await asyncio.sleep(turn - now)
+
+    async def _call(self, method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
+        try:
+            response = await method(**{name: value for name, value in arguments.items() if value is not None})
+        except SlackApiError as error:
+            word = str(error.response.get("error", "unknown") if hasattr(error.response, "get") else "unknown")
+            self.answered()
+            raise MessageError(f"Slack refuses: {word}", word) from error
+        except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise MessageError("Slack cannot be reached", _UNREACHABLE) from error
+        self.answered()
+        return response

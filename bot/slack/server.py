@@ -1,0 +1,97 @@
+"""The Bolt app and its connection to Slack: Socket Mode where there is an app token, else signed HTTP requests."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.errors import SlackClientError
+
+from bot.clients.proxies import proxy_for
+from bot.errors import MessageError
+from bot.settings import Settings
+from bot.slack.listeners import Listeners
+from bot.slack.messenger import SlackMessenger
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 5.0
+_HEARTBEAT_S = 10.0
+
+
+@dataclass
+class SlackServer:
+    """Bolt with the listeners; ``connect`` keeps trying, so that a Slack that is down at start is survived."""
+
+    settings: Settings
+    messenger: SlackMessenger
+    listeners: Listeners
+    app: AsyncApp = field(init=False)
+    _identity: dict[str, Any] = field(default_factory=dict)
+    _socket: AsyncSocketModeHandler | None = None
+
+    def __post_init__(self) -> None:
+        slack = self.settings.slack
+        self.app = AsyncApp(
+            client=self.messenger.client,
+            signing_secret="" if slack.signing_secret is None else slack.signing_secret.reveal(),
+            # Bolt's own way asks auth.test within the first acknowledgement, and loses the request if that fails
+            authorize=self._authorize,
+            request_verification_enabled=slack.app_token is None,
+        )
+        self.listeners.register(self.app)
+
+    async def _authorize(self, **_: Any) -> AuthorizeResult:
+        token = self.settings.slack.bot_token
+        return AuthorizeResult(
+            enterprise_id=None,
+            team_id=self._identity.get("team_id"),
+            bot_user_id=self._identity.get("user_id"),
+            bot_id=self._identity.get("bot_id"),
+            bot_token=None if token is None else token.reveal(),
+        )
+
+    async def connect(self) -> None:
+        """Learns who the bot is and opens the socket; tries again until both have been done."""
+        while True:
+            try:
+                self._identity = await self.messenger.hello()
+                await self._open_socket()
+            except MessageError as error:
+                logger.warning("Slack is not there yet, trying again: %s", error)
+            except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                logger.warning("the socket to Slack was not opened, trying again: %s", type(error).__name__)
+            else:
+                return
+            await asyncio.sleep(_RETRY_S)
+
+    async def stay_in_touch(self) -> None:
+        """Connects, and from then on looks every ten seconds whether Slack still answers, for ``/readyz``."""
+        await self.connect()
+        while True:
+            await asyncio.sleep(_HEARTBEAT_S)
+            try:
+                await self.messenger.hello()
+            except MessageError as error:
+                logger.warning("Slack does not answer: %s", error)
+
+    async def close(self) -> None:
+        if self._socket is not None:
+            await self._socket.client.close()
+
+    async def _open_socket(self) -> None:
+        token = self.settings.slack.app_token
+        if token is None:
+            return
+        if self._socket is None:
+            self._socket = AsyncSocketModeHandler(
+                self.app,
+                app_token=token.reveal(),
+                web_client=self.messenger.client,
+                proxy=proxy_for(self.settings.slack.api_url, self.settings.network),
+            )
+        await self._socket.client.connect()

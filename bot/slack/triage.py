@@ -1,0 +1,120 @@
+"""A triage in Slack: one message, posted at once, updated in place, with the details in its thread."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from bot.errors import BotError, MessageError
+from bot.handlers.triage import TriageHandler, check_health
+from bot.ports import MessageRef, Probe, Reply
+from bot.slack.messenger import SlackMessenger
+
+logger = logging.getLogger(__name__)
+
+_RETRIES_S = (1.0, 3.0, 9.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where somebody asked; ``response_url`` None: not by a command or a click."""
+
+    channel: str
+    user: str
+    response_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlackTriage:
+    """Shows triages and health checks where they are asked for."""
+
+    handler: TriageHandler
+    health_probe: Probe
+    messenger: SlackMessenger
+    _showing: set[tuple[str, str]] = field(default_factory=set)
+
+    async def show(self, place: Place, target: str) -> None:
+        """One card a channel and target: whoever asks meanwhile is told that it is on its way."""
+        key = (place.channel, target)
+        if key in self._showing:
+            await self.tell(place, "A triage is already running in this channel; its message is updated here.")
+            return
+        self._showing.add(key)
+        try:
+            await self._show(place, target)
+        finally:
+            self._showing.discard(key)
+
+    async def health(self, place: Place, target: str) -> None:
+        await self.answer(place, await check_health(self.handler.prober, self.health_probe, target))
+
+    async def tell(self, place: Place, sentence: str) -> None:
+        await self.answer(place, Reply(template="sentence", context={"sentence": sentence}))
+
+    async def answer(self, place: Place, reply: Reply) -> None:
+        """A reply that only the person who asked sees."""
+        if place.response_url is not None:
+            await self.messenger.respond(place.response_url, reply)
+        else:
+            await self.messenger.whisper(place.channel, place.user, reply)
+
+    async def _show(self, place: Place, target: str) -> None:
+        card: MessageRef | None = None
+        final: Reply | None = None
+        async for reply in self.handler.cards(target):
+            final = reply
+            if reply.template == "triage":
+                break
+            try:
+                card = await self._grow(card, place, reply)
+            except MessageError as error:
+                logger.warning("the card of a running triage was not shown: %s", error)
+        if final is None:
+            return
+        if card is None:
+            card = await self._answer_instead(place, final)
+        else:
+            held = card
+            await _insist(lambda: self.messenger.update(held, final))
+        if card is not None:
+            await self._details(card, final)
+
+    async def _grow(self, card: MessageRef | None, place: Place, reply: Reply) -> MessageRef:
+        if card is None:
+            return await self.messenger.post(place.channel, reply)
+        await self.messenger.update(card, reply)
+        return card
+
+    async def _answer_instead(self, place: Place, final: Reply) -> MessageRef | None:
+        """The card where the running one could not be posted: by the response URL, else as a message of its own."""
+        if place.response_url is not None:
+            url = place.response_url
+            await _insist(lambda: self.messenger.respond(url, final, in_channel=True))
+            return None
+        return await self.messenger.post(place.channel, final)
+
+    async def _details(self, card: MessageRef, final: Reply) -> None:
+        for reply in final.thread:
+            try:
+                await self.messenger.post(card.channel, reply, thread_ts=card.ts)
+            except BotError as error:
+                logger.warning("a detail of a triage was not posted: %s", error)
+        for file in await self.handler.files(final.context["report"]):
+            try:
+                await self.messenger.upload(card, file)
+            except BotError as error:
+                logger.warning("the chart of a triage was not uploaded: %s", error)
+
+
+async def _insist(call: Callable[[], Awaitable[None]]) -> None:
+    """Tries again while Slack cannot be reached, since the result is what people wait for."""
+    for pause in _RETRIES_S:
+        try:
+            await call()
+        except MessageError as error:
+            if error.code != "unreachable":
+                raise
+            await asyncio.sleep(pause)
+        else:
+            return
+    await call()

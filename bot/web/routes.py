@@ -1,0 +1,49 @@
+"""``/healthz`` (the process), ``/readyz`` (Slack), and in HTTP mode ``POST /slack/events``."""
+
+import time
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.async_app import AsyncApp
+
+_STALE_S = 30.0
+_BODY_BYTES = 1_000_000
+
+
+@dataclass
+class Readiness:
+    """When Slack last answered; ready while that is at most 30 s ago."""
+
+    last_answer: float | None = field(default=None)
+
+    def answered(self) -> None:
+        self.last_answer = time.monotonic()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        fresh = self.last_answer is not None and time.monotonic() - self.last_answer <= _STALE_S
+        return () if fresh else ("Slack",)
+
+
+def application(readiness: Readiness, bolt: AsyncApp | None) -> web.Application:
+    """The routes; ``bolt`` None: Socket Mode, so no route for Slack."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        if readiness.missing:
+            return web.Response(status=503, text=f"no answer from: {', '.join(readiness.missing)}\n")
+        return web.Response(text="ok\n")
+
+    async def events(request: web.Request) -> web.Response:
+        if bolt is None:
+            raise web.HTTPNotFound
+        return await to_aiohttp_response(await bolt.async_dispatch(await to_bolt_request(request)))
+
+    routes = web.Application(client_max_size=_BODY_BYTES)
+    routes.router.add_get("/healthz", healthz)
+    routes.router.add_get("/readyz", readyz)
+    routes.router.add_post("/slack/events", events)
+    return routes
