@@ -18,8 +18,9 @@ class EgressProbe:
     answers_when_late: bool = False
 
     async def check(self, run: ProbeRun) -> Finding:
+        cluster = cluster_of(run)
         wanted, policies, addresses = await asyncio.gather(
-            deployment(run), _policies(cluster_of(run)), _addresses(run.target.mistral.api_url)
+            deployment(run), _policies(cluster), _addresses(run.target.mistral.api_url)
         )
         labels = (template(wanted).get("metadata") or {}).get("labels") or {}
         found = egress(policies, labels, addresses)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bot.domain.signals import Finding, Pods, ProbeName, Verdict
 from bot.ports import ProbeRun
-from bot.probes._cluster import deployment, pod_facts
+from bot.probes._cluster import cluster_of, deployment, pod_facts
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class PodsProbe:
     answers_when_late: bool = False
 
     async def check(self, run: ProbeRun) -> Finding:
+        cluster_of(run)
         wanted, facts = await asyncio.gather(deployment(run), pod_facts(run))
         pods = facts.pods(wanted)
         bad = pods.below_desired or bool(pods.waiting) or bool(pods.terminated.get("OOMKilled"))

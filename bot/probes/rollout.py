@@ -15,7 +15,8 @@ class RolloutProbe:
     answers_when_late: bool = False
 
     async def check(self, run: ProbeRun) -> Finding:
-        wanted, sets = await asyncio.gather(deployment(run), _replica_sets(cluster_of(run), run))
+        cluster = cluster_of(run)
+        wanted, sets = await asyncio.gather(deployment(run), _replica_sets(cluster, run))
         rollout = newest_rollout(wanted, sets)
         if rollout.revision is None:
             summary = "no rollout since the first"
