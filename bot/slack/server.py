@@ -36,16 +36,21 @@ class SlackServer:
 
     def __post_init__(self) -> None:
         slack = self.settings.slack
+
+        # a function of its own: Bolt passes arguments by name, and takes the self of a method for one
+        async def authorize() -> AuthorizeResult:
+            return self._authorized()
+
         self.app = AsyncApp(
             client=self.messenger.client,
             signing_secret="" if slack.signing_secret is None else slack.signing_secret.reveal(),
             # Bolt's own way asks auth.test within the first acknowledgement, and loses the request if that fails
-            authorize=self._authorize,
+            authorize=authorize,
             request_verification_enabled=slack.app_token is None,
         )
         self.listeners.register(self.app)
 
-    async def _authorize(self, **_: Any) -> AuthorizeResult:
+    def _authorized(self) -> AuthorizeResult:
         token = self.settings.slack.bot_token
         return AuthorizeResult(
             enterprise_id=None,
