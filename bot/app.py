@@ -173,6 +173,6 @@ async def serve(settings: Settings) -> int:
         touch.cancel()
         await asyncio.gather(touch, return_exceptions=True)
         await slack.close()
-        await tasks.drain(_DRAIN_S)
         await runner.cleanup()
+        await tasks.drain(_DRAIN_S)
     return 0

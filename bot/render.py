@@ -20,6 +20,9 @@ from bot.ports import Reply
 TEXT, SECTION, HEADER, BUTTON, VALUE, CONTEXT = 4000, 3000, 150, 75, 2000, 3000
 BLOCKS, ACTIONS, CONTEXT_ELEMENTS = 50, 25, 10
 
+# Sections a message for what did not fit: Slack takes about 12,000 characters of text blocks at once.
+_REST_BLOCKS = 4
+
 _PACKAGED = Path(__file__).with_name("_templates")
 _CHECKOUT = Path(__file__).parent.parent / "templates"
 # Control characters but for tab and newline, and the marks that turn the direction of text around.
@@ -62,7 +65,7 @@ class Renderer:
         try:
             rendered = self._environment.get_template(name).render(reply.context)
             blocks = [json.loads(line) for line in rendered.splitlines() if line.strip()]
-        except (TemplateError, ValueError, TypeError) as error:
+        except (TemplateError, ValueError, TypeError, AttributeError, LookupError) as error:
             raise errors.TemplateError(f"the template {name} cannot be rendered: {error}") from error
         overflow: list[str] = []
         fitted = [_fitted(block, overflow) for block in blocks]
@@ -71,13 +74,14 @@ class Renderer:
         _check(fitted, name)
         return Message(text=_notification(fitted), blocks=fitted, overflow=tuple(overflow))
 
-    def plain(self, text: str) -> list[dict[str, Any]]:
-        """``text``, already escaped, as section blocks, for what did not fit elsewhere."""
+    def rest(self, texts: tuple[str, ...]) -> list[list[dict[str, Any]]]:
+        """The blocks of as many messages as ``texts``, already escaped, need: what did not fit elsewhere."""
         pieces = []
-        while text:
-            piece, text = _cut(text, SECTION, "")
-            pieces.append({"type": "section", "text": {"type": "mrkdwn", "text": piece}})
-        return pieces[:BLOCKS]
+        for text in texts:
+            while text:
+                piece, text = _cut(text, SECTION, "")
+                pieces.append({"type": "section", "text": {"type": "mrkdwn", "text": piece}})
+        return [pieces[begin : begin + _REST_BLOCKS] for begin in range(0, len(pieces), _REST_BLOCKS)]
 
 
 def escape(text: str) -> str:

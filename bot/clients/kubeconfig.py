@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from bot.clients.imports import IMPORTING
 from bot.errors import LoginExpired, UpstreamError
 from bot.settings import Kubernetes
 
@@ -70,7 +71,8 @@ def load_vendor() -> None:
 
 
 def _vendor(name: str) -> ModuleType:
-    return importlib.import_module(f"kubernetes.aio.{name}")
+    with IMPORTING:
+        return importlib.import_module(f"kubernetes.aio.{name}")
 
 
 def _source(settings: Kubernetes) -> str:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from bot.clients.imports import IMPORTING
 from bot.errors import BadAnswer, Forbidden, LoginExpired, Unreachable, UpstreamError
 from bot.ports import Sample, Series
 from bot.settings import Network, Prometheus
@@ -64,13 +65,14 @@ class PrometheusMetrics:
 
     def _ask_now(self, question: Callable[[Any], Any], timeout_s: float) -> Any:
         # 0.2 s, which a bot without Prometheus should not spend
-        import requests
-        from prometheus_api_client.exceptions import PrometheusApiClientException
-        from prometheus_api_client.prometheus_connect import PrometheusConnect
-        from urllib3.exceptions import HTTPError
-        from urllib3.util.retry import Retry
+        with IMPORTING:
+            import requests
+            from prometheus_api_client.exceptions import PrometheusApiClientException
+            from prometheus_api_client.prometheus_connect import PrometheusConnect
+            from urllib3.exceptions import HTTPError
+            from urllib3.util.retry import Retry
 
-        from bot.clients.bounded import BoundedSession, OverLimit
+            from bot.clients.bounded import BoundedSession, OverLimit
 
         with BoundedSession(timeout_s, self._limit_bytes, self._network) as session:
             headers = {"Authorization": f"Bearer {self._token.reveal()}"} if self._token else {}

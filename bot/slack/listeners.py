@@ -63,21 +63,21 @@ class Listeners:
 
     async def mention(self, ack: AsyncAck, event: dict[str, Any], body: dict[str, Any]) -> None:
         await ack()
-        self._offer(event, body)
+        if _said_by_a_person(event):
+            self._offer(event, body)
 
     async def message(self, ack: AsyncAck, event: dict[str, Any], body: dict[str, Any]) -> None:
         await ack()
-        people_said_it = event.get("subtype") is None and "bot_id" not in event
-        if people_said_it and parse.calls_for_help(str(event.get("text") or "")):
+        if _said_by_a_person(event) and parse.calls_for_help(str(event.get("text") or "")):
             self._offer(event, body)
 
     def _offer(self, event: dict[str, Any], body: dict[str, Any]) -> None:
         """Offers a triage, at most once in ten minutes a channel, and once however often Slack delivers the event."""
         event_id, channel, now = str(body.get("event_id")), str(event["channel"]), time.monotonic()
-        offered = self._offered.get(channel)
-        if event_id in self._events or (offered is not None and now - offered < OFFER_EVERY_S):
-            return
+        offered, seen = self._offered.get(channel), event_id in self._events
         _remember(self._events, event_id, None)
+        if seen or (offered is not None and now - offered < OFFER_EVERY_S):
+            return
         _remember(self._offered, channel, now)
         place = Place(channel=channel, user=str(event.get("user")))
         self._start(place, self._post_offer(channel), "offer")
@@ -99,6 +99,11 @@ class Listeners:
                 await self.triage.tell(place, sentence)
             except BotError as silent:
                 logger.warning("nobody could be told of it: %s", silent)
+
+
+def _said_by_a_person(event: dict[str, Any]) -> bool:
+    """Neither a bot's message nor an edit, a join or the like."""
+    return event.get("subtype") is None and "bot_id" not in event
 
 
 def _remember(memory: "OrderedDict[str, Any]", key: str, value: Any) -> None:

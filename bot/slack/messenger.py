@@ -125,14 +125,14 @@ class SlackMessenger:
             raise MessageError("Slack cannot be reached", _UNREACHABLE) from error
 
     async def _overflow(self, message: MessageRef, texts: tuple[str, ...], thread_ts: str | None) -> None:
-        for text in texts:
+        for blocks in self.renderer.rest(texts):
             await self._pace(message.channel)
             await self._call(
                 self.client.chat_postMessage,
                 channel=message.channel,
                 thread_ts=thread_ts or message.ts,
                 text="…",
-                blocks=self.renderer.plain(text),
+                blocks=blocks,
             )
 
     async def _pace(self, channel: str) -> None:
@@ -148,7 +148,6 @@ class SlackMessenger:
             response = await method(**{name: value for name, value in arguments.items() if value is not None})
         except SlackApiError as error:
             word = str(error.response.get("error", "unknown") if hasattr(error.response, "get") else "unknown")
-            self.answered()
             raise MessageError(f"Slack refuses: {word}", word) from error
         except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise MessageError("Slack cannot be reached", _UNREACHABLE) from error

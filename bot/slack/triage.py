@@ -61,10 +61,14 @@ class SlackTriage:
     async def _show(self, place: Place, target: str) -> None:
         card: MessageRef | None = None
         final: Reply | None = None
+        posted = False
         async for reply in self.handler.cards(target):
             final = reply
             if reply.template == "triage":
                 break
+            if card is None and posted:
+                continue  # a post without an answer may have arrived; one that was refused would be again
+            posted = True
             try:
                 card = await self._grow(card, place, reply)
             except MessageError as error:
@@ -88,8 +92,7 @@ class SlackTriage:
     async def _answer_instead(self, place: Place, final: Reply) -> MessageRef | None:
         """The card where the running one could not be posted: by the response URL, else as a message of its own."""
         if place.response_url is not None:
-            url = place.response_url
-            await _insist(lambda: self.messenger.respond(url, final, in_channel=True))
+            await self.messenger.respond(place.response_url, final, in_channel=True)
             return None
         return await self.messenger.post(place.channel, final)
 

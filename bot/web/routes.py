@@ -40,7 +40,14 @@ def application(readiness: Readiness, bolt: AsyncApp | None) -> web.Application:
     async def events(request: web.Request) -> web.Response:
         if bolt is None:
             raise web.HTTPNotFound
-        return await to_aiohttp_response(await bolt.async_dispatch(await to_bolt_request(request)))
+        if not request.headers.get("X-Slack-Request-Timestamp", "").isdecimal():
+            return web.Response(status=401, text="not signed\n")
+        try:
+            await request.text()  # read once, and kept for the line below
+            bolt_request = await to_bolt_request(request)
+        except (UnicodeDecodeError, ValueError):
+            return web.Response(status=400, text="not what Slack sends\n")
+        return await to_aiohttp_response(await bolt.async_dispatch(bolt_request))
 
     routes = web.Application(client_max_size=_BODY_BYTES)
     routes.router.add_get("/healthz", healthz)
