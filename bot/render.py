@@ -68,7 +68,10 @@ class Renderer:
         except (TemplateError, ValueError, TypeError, AttributeError, LookupError) as error:
             raise errors.TemplateError(f"the template {name} cannot be rendered: {error}") from error
         overflow: list[str] = []
-        fitted = [_fitted(block, overflow) for block in blocks]
+        try:
+            fitted = [_fitted(block, overflow) for block in blocks]
+        except (TypeError, LookupError) as error:
+            raise errors.TemplateError(f"the template {name} makes a block without its text") from error
         if not 0 < len(fitted) <= BLOCKS:
             raise errors.TemplateError(f"the template {name} makes {len(fitted)} blocks; Slack takes 1 to {BLOCKS}")
         _check(fitted, name)

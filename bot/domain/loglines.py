@@ -15,7 +15,7 @@ CANDIDATE = re.compile(rb"(?i)err|exception|fatal|critical|panic|traceback|emerg
 _LEVEL = re.compile(
     r"(?i)\b(?:level|severity|lvl)[\"']?\s*[=:]\s*[\"']?(?:error|err|critical|crit|fatal|panic|emerg|emergency|alert)\b"
     r"|^\W*(?:[\d:.,TZ+ -]+\W+)?(?:ERROR|CRITICAL|FATAL|PANIC|EMERG|ALERT)\b"
-    r"|(?:^|[\s\[|(:])(?:ERROR|CRITICAL|FATAL|PANIC|EMERG)(?:[\s\]|):]|$)"
+    r"|(?:^|[\s\[|(:])(?-i:ERROR|CRITICAL|FATAL|PANIC|EMERG)(?:[\s\]|):]|$)"
     r"|^(?:error|fatal|panic|critical)\b\s*[:\]]"
 )
 _LOWER_LEVEL = re.compile(
@@ -75,11 +75,11 @@ def is_error(line: str) -> bool:
             return level in ("error", "err", "critical", "crit", "fatal", "panic", "emerg", "emergency", "alert")
     if _KLOG.match(line):
         return True
-    if _CONTINUED.match(line) or _LOWER_LEVEL.search(line) or _NONE.search(line):
+    if _CONTINUED.match(line) or _LOWER_LEVEL.search(line):
         return False
-    if _LEVEL.search(line):
-        return True
-    return _EXCEPTION.search(line) is not None
+    # a count of no errors says nothing; an explicit level beside it still does
+    line = _NONE.sub("", line)
+    return _LEVEL.search(line) is not None or _EXCEPTION.search(line) is not None
 
 
 def _json_level(line: str) -> str | None:
@@ -134,7 +134,8 @@ class ErrorLines:
             return
         self.count += 1
         self.by_kind[kind_of(line, self._api_host)] += 1
-        pattern = pattern_of(line[:_PATTERN_LENGTH])
+        # redacted before it is cut: half a secret is not recognised as one
+        pattern = pattern_of(redact(line)[:_PATTERN_LENGTH])
         if pattern in self._patterns or len(self._patterns) < _MOST_PATTERNS:
             self._patterns[pattern] += 1
         entry = (at, self.count, pod, line)

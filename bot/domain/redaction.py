@@ -10,7 +10,8 @@ from collections.abc import Iterable
 MASK = "***"
 
 # A value after a telling name: quoted, or up to white space, a comma, an ampersand or a closing bracket.
-_VALUE = r"""("[^"\n]*"|'[^'\n]*'|[^\s,;&'"<>\])}]+)"""
+# A quote may be escaped (JSON within a log line), and may be left open where the line was cut.
+_VALUE = r"""(\\?"(?:[^"\\\n]|\\[^"])*(?:\\?"|$)|'[^'\n]*(?:'|$)|[^\s,;&'"<>\])}]+)"""
 _NAME = (
     r"[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|apikey|access[_-]?key|account[_-]?key|"
     r"private[_-]?key|routing[_-]?key|signing[_-]?key|client[_-]?key|credentials?|shared[_-]?key|connection[_-]?string)"
@@ -44,7 +45,7 @@ _PATTERNS: tuple[tuple[str, "re.Pattern[str]", str], ...] = tuple(
         ("Hugging Face token", r"\bhf_\w{20,}", MASK),
         ("Vault token", r"\bhvs\.[\w-]{20,}", MASK),
         ("Azure shared access signature", r"(?i)([?&]sig=)[^&\s\"']+", r"\1" + MASK),
-        ("named value", r"(?i)(\b" + _NAME + r"[\"']?\s*(?:=>|:=|[:=])\s*)" + _VALUE, r"\1" + MASK),
+        ("named value", r"(?i)(\b" + _NAME + r"\\?[\"']?\s*(?:=>|:=|[:=])\s*)" + _VALUE, r"\1" + MASK),
     )
 )
 

@@ -1,0 +1,121 @@
+"""The HTTP side through the real Bolt app: only what Slack signed, and lately, gets in."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+
+from bot.render import Renderer
+from bot.sandbox.launcher import Sandbox
+from bot.sandbox.scenario import load_scenarios
+from bot.sandbox.slack.server import SIGNING_SECRET, signed
+from bot.settings import load
+from bot.slack.listeners import Listeners
+from bot.slack.messenger import SlackMessenger, web_client
+from bot.slack.server import SlackServer
+from bot.slack.tasks import Tasks
+from bot.slack.triage import SlackTriage
+from bot.web.routes import Readiness, application
+from tests.handlers.test_triage import handler
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+BODY = "command=%2Fmistral&text=help&user_id=U0REQUESTER&channel_id=C0INCIDENTS&team_id=T0SANDBOX"
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    held = Sandbox(load_scenarios()["all is well"], http_mode=True)
+    await held.start()
+    yield held
+    await held.close()
+
+
+@pytest.fixture
+async def bot(sandbox: Sandbox) -> AsyncIterator[TestServer]:
+    settings = load(sandbox.environment())
+    messenger = SlackMessenger(client=web_client(settings), renderer=Renderer())
+    asked = handler()
+    triage = SlackTriage(handler=asked, health_probe=None, messenger=messenger)  # type: ignore[arg-type]  # not asked
+    tasks = Tasks()
+    slack = SlackServer(settings, messenger, Listeners(triage=triage, targets=("default",), tasks=tasks))
+    server = TestServer(application(Readiness(), slack.app))
+    await server.start_server()
+    sandbox.slack.request_url = str(server.make_url("/slack/events"))
+    yield server
+    await server.close()
+    await tasks.drain(5)
+
+
+async def status_of(bot: TestServer, body: bytes, headers: dict[str, str]) -> int:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(bot.make_url("/slack/events"), data=body, headers=headers) as response,
+    ):
+        return response.status
+
+
+async def test_a_signed_command_is_acknowledged_and_answered(sandbox: Sandbox, bot: TestServer) -> None:
+    await sandbox.slack.workspace.command("help")
+    (answer,) = await sandbox.slack.workspace.wait_for(lambda: sandbox.slack.workspace.messages)
+    assert answer.only_for == "U0REQUESTER"
+    assert "/mistral triage" in answer.all_text
+
+
+async def test_a_command_of_10_kb_of_hostile_text_gets_a_short_answer(sandbox: Sandbox, bot: TestServer) -> None:
+    await sandbox.slack.workspace.command("<!channel>\x00`*\u202e" * 1000)
+    (answer,) = await sandbox.slack.workspace.wait_for(lambda: sandbox.slack.workspace.messages)
+    assert len(answer.text) < 400
+    assert "<!channel>" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        signed(BODY, secret="another secret"),
+        signed(BODY, at=time.time() - 301),
+        {**signed(BODY), "X-Slack-Signature": "v0=00"},
+        {**signed(BODY), "X-Slack-Request-Timestamp": "soon"},
+    ],
+    ids=["unsigned", "forged", "stale", "wrong digest", "no time"],
+)
+async def test_what_slack_did_not_sign_is_refused(bot: TestServer, headers: dict[str, str]) -> None:
+    assert await status_of(bot, BODY.encode(), {**FORM, **headers}) == 401
+
+
+async def test_the_same_request_with_slacks_signature_is_taken(bot: TestServer) -> None:
+    assert await status_of(bot, BODY.encode(), {**FORM, **signed(BODY, secret=SIGNING_SECRET)}) == 200
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"{"], ids=["not UTF-8", "not JSON"])
+async def test_a_body_that_makes_no_sense_is_refused_without_a_crash(bot: TestServer, body: bytes) -> None:
+    headers = {"Content-Type": "application/json", **signed("x")}
+    assert await status_of(bot, body, headers) in (400, 401)
+
+
+async def test_a_body_over_one_megabyte_is_refused(bot: TestServer) -> None:
+    assert await status_of(bot, b"x" * 1_000_001, {**FORM, **signed("x")}) == 413
+
+
+async def test_ready_only_while_slack_has_answered_within_30_s() -> None:
+    readiness = Readiness()
+    server = TestServer(application(readiness, None))
+    await server.start_server()
+
+    async def get(path: str) -> tuple[int, str]:
+        async with aiohttp.ClientSession() as session, session.get(server.make_url(path)) as response:
+            return response.status, await response.text()
+
+    assert await get("/readyz") == (503, "no answer from: Slack\n")
+    readiness.answered()
+    assert (await get("/readyz"))[0] == 200
+    readiness.last_answer = time.monotonic() - 31
+    assert (await get("/readyz"))[0] == 503
+    assert (await get("/healthz"))[0] == 200
+    async with aiohttp.ClientSession() as session, session.post(server.make_url("/slack/events")) as response:
+        assert response.status == 404, "in Socket Mode there is no way in for events"
+    await server.close()
+    await asyncio.sleep(0)
