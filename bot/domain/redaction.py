@@ -36,7 +36,7 @@ _PATTERNS: tuple[tuple[str, "re.Pattern[str]", str], ...] = tuple(
         ("AWS access key id", r"\b(?:AKIA|ASIA|AGPA|AROA|AIDA)[0-9A-Z]{12,}\b", MASK),
         ("GitHub token", r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}", MASK),
         ("GitLab token", r"\bgl(?:pat|dt|rt|cbt|ptt|soat)-[\w-]{15,}", MASK),
-        ("OpenAI, Anthropic or Stripe key", r"\b(?:sk|rk|pk)[-_][\w-]{16,}", MASK),
+        ("OpenAI, Anthropic or Stripe key", r"(^|[^\w-])(?:sk|rk|pk)[-_][\w-]{16,}", r"\1" + MASK),
         ("Google API key", r"\bAIza[\w-]{30,}", MASK),
         ("Google OAuth token", r"\bya29\.[\w-]{10,}", MASK),
         ("npm or PyPI token", r"\bnpm_\w{20,}|\bpypi-[\w-]{16,}", MASK),

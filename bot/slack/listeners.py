@@ -83,7 +83,11 @@ class Listeners:
         self._start(place, self._post_offer(channel), "offer")
 
     async def _post_offer(self, channel: str) -> None:
-        await self.triage.messenger.post(channel, Reply(template="offer", context={}))
+        try:
+            await self.triage.messenger.post(channel, Reply(template="offer", context={}))
+        except BotError:
+            del self._offered[channel]  # nobody saw it: the next call for help is offered one again
+            raise
 
     def _start(self, place: Place, work: Coroutine[None, None, None], name: str) -> None:
         self.tasks.start(self._told(place, work), name)

@@ -54,6 +54,7 @@ def test_no_planted_secret_survives(text: str, around: str) -> None:
     "text",
     [
         "pod mistral-service-7d9f8b6c5-x2k4j is ready",
+        "pod my-pk-controller-7d9f8c5b6-abcde is ready",
         "trace 4bf92f3577b34da6a3ce929d0e0e4736",
         "id 123e4567-e89b-12d3-a456-426614174000",
         "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",

@@ -119,3 +119,29 @@ async def test_ready_only_while_slack_has_answered_within_30_s() -> None:
         assert response.status == 404, "in Socket Mode there is no way in for events"
     await server.close()
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("phrase", ["incident", "outage", "down", "on-call", "emergency", "broken"])
+async def test_a_call_for_help_is_offered_a_triage_once_in_ten_minutes(
+    sandbox: Sandbox, bot: TestServer, phrase: str
+) -> None:
+    slack = sandbox.slack.workspace
+    await slack.say("all quiet")
+    await slack.say(f"Is MISTRAL {phrase}?")
+    offer = await slack.wait_for(lambda: next((one for one in slack.messages if one.blocks), None))
+    await slack.say(f"mistral {phrase} again")
+    await slack.say("<@U0SANDBOXBOT> are you there?")
+    await slack.command("help")
+    await slack.wait_for(lambda: any(one.only_for for one in slack.messages))
+    assert [one for one in slack.messages if one.blocks and not one.only_for] == [offer]
+    assert [element["action_id"] for block in offer.blocks for element in block.get("elements", ())] == ["triage"]
+
+
+async def test_an_offer_that_slack_refused_does_not_silence_the_channel(sandbox: Sandbox, bot: TestServer) -> None:
+    slack = sandbox.slack.workspace
+    sandbox.slack.refuse_next["chat.postMessage"] = [(200, {})]
+    await slack.say("mistral down")
+    await slack.wait_for(lambda: any(one.only_for for one in slack.messages))
+    await slack.say("mistral down")
+    await slack.wait_for(lambda: any(one.blocks and not one.only_for for one in slack.messages))
+    assert sum(bool(one.blocks) and not one.only_for for one in slack.messages) == 1
