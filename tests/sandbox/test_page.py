@@ -12,6 +12,7 @@ from playwright.async_api import async_playwright, expect
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.page import Page
 from bot.sandbox.scenario import load_scenarios
+from tests.needed import fail_or_skip
 
 SCENARIOS = load_scenarios()
 
@@ -20,8 +21,7 @@ SCENARIOS = load_scenarios()
 async def browser_page() -> AsyncIterator[BrowserPage]:
     chromium = shutil.which("chromium")
     if chromium is None:
-        told = "Chromium is needed: apt-get install chromium"
-        pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
+        fail_or_skip("Chromium is needed: apt-get install chromium")
     sandbox = Sandbox(SCENARIOS["the key was revoked"])
     await sandbox.start()
     await sandbox.start_bot()
