@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 FIRST_SCENARIO = "rate limited under the usual traffic"
 USUAL_PORT = 8765
+_PORTS = range(12000, 32000)
 _STOP_S = 10
 
 
@@ -119,10 +121,17 @@ class Sandbox:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port to listen on later: below those that the kernel hands out to every connection, which would take it."""
+    for port in secrets.SystemRandom().sample(_PORTS, 100):
+        with socket.socket() as probe:
+            # as servers do: what the last connection to a port leaves behind does not make it taken
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((_HOST, port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no port of loopback is free")
 
 
 def _unreachable(url: str, fail: str | None) -> str:
