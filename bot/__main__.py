@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from bot.configuration import load
 from bot.errors import BotError, SettingsError
-from bot.settings import DEFAULT_TARGET, Settings, load
+from bot.settings import DEFAULT_TARGET, Settings
 
 USAGE_ERROR = 2
 

@@ -153,7 +153,10 @@ async def serve(settings: Settings) -> int:
     async with prober(settings, warm_up=True) as asks:
         readiness, tasks = Readiness(), Tasks()
         messenger = SlackMessenger(
-            client=web_client(settings), renderer=Renderer(settings.templates_dir), answered=readiness.answered
+            client=web_client(settings),
+            renderer=Renderer(settings.templates_dir),
+            network=settings.network,
+            answered=readiness.answered,
         )
         handler = TriageHandler(prober=asks, probes=load(), charts=ChartProcess(), log_excerpts=settings.log_excerpts)
         shown = SlackTriage(handler=handler, health_probe=PROBE, messenger=messenger)

@@ -35,11 +35,15 @@ class TemplateError(BotError):
 
 
 class MessageError(BotError):
-    """Slack refused or did not take a call; ``code`` is Slack's error word, such as ``not_in_channel``."""
+    """Slack refused or did not take a call; ``code`` is Slack's error word, such as ``not_in_channel``.
 
-    def __init__(self, sentence: str, code: str) -> None:
+    ``retry_after_s`` is set where Slack says when to ask again (429).
+    """
+
+    def __init__(self, sentence: str, code: str, retry_after_s: float | None = None) -> None:
         super().__init__(sentence)
         self.code = code
+        self.retry_after_s = retry_after_s
 
 
 class UpstreamError(BotError):

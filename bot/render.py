@@ -152,7 +152,9 @@ def _fitted(block: dict[str, Any], overflow: list[str]) -> dict[str, Any]:
             if rest:
                 overflow.append(rest)
         if element.get("type") == "button":
-            element["text"]["text"], _ = _cut(element["text"]["text"], BUTTON)
+            element["text"]["text"], rest = _cut(element["text"]["text"], BUTTON)
+            if rest:
+                overflow.append(rest)
     return block
 
 

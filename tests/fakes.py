@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from bot.configuration import load
 from bot.errors import BotError, Forbidden, NotFound
 from bot.ports import Exchange, ProbeRun, Sample, Series, ServiceKey
-from bot.settings import Target, load
+from bot.settings import Target
 
 _T = TypeVar("_T")
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.configuration import load
 from bot.errors import SettingsError
-from bot.settings import Settings, load
+from bot.settings import Settings
 from bot.variables import VARIABLES
 
 

@@ -1,17 +1,16 @@
 """A requests session for one call that ends: at a deadline whatever drips, and at a number of bytes."""
 
 import contextlib
-import ipaddress
 import socket
 import threading
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from bot.clients.proxies import proxy_for
 from bot.settings import Network
 
 
@@ -46,9 +45,9 @@ class BoundedSession(requests.Session):
 
     def request(self, method: str, url: str, **options: Any) -> requests.Response:  # type: ignore[override]
         """Raises OverLimit, and what requests raises."""
-        if not _needs_no_proxy(urlsplit(url).hostname or "", self._network.no_proxy):
-            held = {"http": self._network.http_proxy, "https": self._network.https_proxy}
-            options["proxies"] = {scheme: proxy for scheme, proxy in held.items() if proxy}
+        # the way of requests to read NO_PROXY changes the environment for a moment, for all threads
+        if proxy := proxy_for(url, self._network):
+            options["proxies"] = {"http": proxy, "https": proxy}
         response = super().request(method, url, **{**options, "stream": True, "allow_redirects": False})
         body = b"".join(self._chunks(response))
         if self.late:
@@ -122,17 +121,3 @@ def _watched_pools(opened: list[Any]) -> dict[str, Any]:
         ConnectionCls = Secure
 
     return {"http": PlainPool, "https": SecurePool}
-
-
-def _needs_no_proxy(host: str, no_proxy: str | None) -> bool:
-    # the one of requests changes the environment for a moment, for all threads
-    for entry in (no_proxy or "").replace(" ", "").lower().split(","):
-        if entry == "*":
-            return True
-        with contextlib.suppress(ValueError):
-            if ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False):
-                return True
-        name = entry.partition(":")[0].lstrip(".")
-        if name and (host == name or host.endswith("." + name)):
-            return True
-    return False

@@ -16,10 +16,10 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
 import httpx
 
+from bot.clients.proxies import proxy_for
 from bot.domain.signals import Failure
 from bot.errors import BadAnswer, SettingsError
 from bot.ports import Exchange
@@ -199,25 +199,25 @@ class _Routes(httpx.AsyncBaseTransport):
 
     def __init__(self, network: Network) -> None:
         trusted = _trusted(network.ca_file)
-        self._no_proxy = {"no": network.no_proxy or ""}
+        self._network = network
         self._direct = httpx.AsyncHTTPTransport(verify=trusted, trust_env=False)
         self._proxies = {
-            scheme: httpx.AsyncHTTPTransport(
-                verify=trusted, trust_env=False, proxy=httpx.Proxy(url, ssl_context=_proxy_trust(url, trusted))
+            proxy: httpx.AsyncHTTPTransport(
+                verify=trusted, trust_env=False, proxy=httpx.Proxy(proxy, ssl_context=_proxy_trust(proxy, trusted))
             )
-            for scheme, url in (("http", network.http_proxy), ("https", network.https_proxy))
-            if url is not None
+            for proxy in (network.http_proxy, network.https_proxy)
+            if proxy is not None
         }
 
     def proxied(self, url: httpx.URL) -> bool:
-        port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-        return url.scheme in self._proxies and not proxy_bypass_environment(f"{url.host}:{port}", self._no_proxy)
+        return proxy_for(str(url), self._network) is not None
 
     def tunnelled(self, url: httpx.URL) -> bool:
         return url.scheme == "https" and self.proxied(url)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        transport = self._proxies[request.url.scheme] if self.proxied(request.url) else self._direct
+        proxy = proxy_for(str(request.url), self._network)
+        transport = self._direct if proxy is None else self._proxies[proxy]
         return await transport.handle_async_request(request)
 
     async def aclose(self) -> None:

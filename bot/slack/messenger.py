@@ -1,7 +1,7 @@
 """The only caller of Slack's Web API: posts and updates what handlers say, at the pace that Slack takes it.
 
-A post whose connection broke is not sent again by the SDK, since one lost response would make two messages; calls that
-Slack asks to repeat later (429) are.
+A post whose connection broke is not sent again, since one lost response would make two messages; a call that Slack asks
+to repeat later (429) is, where that is soon.
 """
 
 import asyncio
@@ -15,20 +15,23 @@ from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
-from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clients.proxies import proxy_for
 from bot.errors import MessageError
 from bot.ports import File, MessageRef, Reply
 from bot.render import Renderer
-from bot.settings import Settings
+from bot.settings import Network, Settings
 
 logger = logging.getLogger(__name__)
 
 # Slack: about one message a second and channel.
 _PACE_S = 1.0
+_PACED_CHANNELS = 1000
 _TIMEOUT_S = 15
+_ATTEMPTS = 3
+# Slack's Retry-After is mostly below this; somebody is waiting for the answer.
+_PATIENCE_S = 30.0
 _UNREACHABLE = "unreachable"
 
 
@@ -42,7 +45,7 @@ def web_client(settings: Settings) -> AsyncWebClient:
         proxy=proxy_for(slack.api_url, network),
         ssl=ssl.create_default_context(cafile=str(network.ca_file)) if network.ca_file else None,
         trust_env_in_session=False,
-        retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=2)],
+        retry_handlers=[],
     )
 
 
@@ -52,6 +55,7 @@ class SlackMessenger:
 
     client: AsyncWebClient
     renderer: Renderer
+    network: Network
     answered: Callable[[], None] = lambda: None
     _next_post: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -117,7 +121,9 @@ class SlackMessenger:
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.post(url, json=body, proxy=self.client.proxy, ssl=self.client.ssl or True) as response,
+                session.post(
+                    url, json=body, proxy=proxy_for(url, self.network), ssl=self.client.ssl or True
+                ) as response,
             ):
                 if response.status != 200:
                     raise MessageError(f"Slack did not take the answer ({response.status})", f"http_{response.status}")
@@ -138,18 +144,42 @@ class SlackMessenger:
     async def _pace(self, channel: str) -> None:
         """Waits for the channel's turn; a channel that has been quiet for a second does not wait."""
         now = time.monotonic()
+        if len(self._next_post) > _PACED_CHANNELS:
+            for quiet in [name for name, free in self._next_post.items() if free <= now]:
+                del self._next_post[quiet]
         turn = max(now, self._next_post[channel])
         self._next_post[channel] = turn + _PACE_S
         if turn > now:
             await asyncio.sleep(turn - now)
 
     async def _call(self, method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
-        try:
-            response = await method(**{name: value for name, value in arguments.items() if value is not None})
-        except SlackApiError as error:
-            word = str(error.response.get("error", "unknown") if hasattr(error.response, "get") else "unknown")
-            raise MessageError(f"Slack refuses: {word}", word) from error
-        except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise MessageError("Slack cannot be reached", _UNREACHABLE) from error
+        given = {name: value for name, value in arguments.items() if value is not None}
+        for last in (False,) * (_ATTEMPTS - 1) + (True,):
+            try:
+                response = await self._once(method, given)
+            except MessageError as error:
+                if last or error.retry_after_s is None or error.retry_after_s > _PATIENCE_S:
+                    raise
+                await asyncio.sleep(error.retry_after_s)
+            else:
+                break
         self.answered()
         return response
+
+    async def _once(self, method: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
+        try:
+            return await method(**arguments)
+        except SlackApiError as error:
+            raise _refused(error.response) from error
+        except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise MessageError("Slack cannot be reached", _UNREACHABLE) from error
+
+
+def _refused(response: Any) -> MessageError:
+    """``response`` is a SlackResponse, or a plain dict where a file's bytes were refused."""
+    word = str(response.get("error") or "unknown") if hasattr(response, "get") else "unknown"
+    if getattr(response, "status_code", None) != 429:
+        return MessageError(f"Slack refuses: {word}", word)
+    held = {name.lower(): value for name, value in response.headers.items()}.get("retry-after", "")
+    wait_s = float(held) if held.isdecimal() else 1.0
+    return MessageError(f"Slack asks to wait for {wait_s:g} s", word, wait_s)

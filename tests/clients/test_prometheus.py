@@ -11,8 +11,9 @@ from datetime import timedelta
 import pytest
 
 from bot.clients.prometheus import PrometheusMetrics
+from bot.configuration import load
 from bot.errors import BadAnswer, Forbidden, LoginExpired, Unreachable, UpstreamError
-from bot.settings import Network, load
+from bot.settings import Network
 from tests.fakes import NOW
 
 TOKEN = "made-up-token-8c1f"

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from bot.configuration import load
 from bot.domain.signals import Canary, CanaryAnswer, Finding, LogPattern, Logs, MistralApi, Model, ProbeName, Verdict
 from bot.errors import Forbidden, UpstreamError
 from bot.handlers.probing import Prober, TargetWorld
 from bot.handlers.triage import TriageHandler, check_health
 from bot.ports import Cluster, ProbeRun, ServiceKey
-from bot.settings import Labels, Limits, Target, Timeouts, load
+from bot.settings import Labels, Limits, Target, Timeouts
 
 Check = Callable[[ProbeRun], Awaitable[Finding]]
 

@@ -7,11 +7,12 @@ import pytest
 from aiohttp import web
 
 from bot.clients.prometheus import PrometheusMetrics
+from bot.configuration import load
 from bot.errors import BadAnswer, Forbidden, LoginExpired, Unreachable, UpstreamError
 from bot.probes.prometheus import PROBE
 from bot.sandbox.prometheus import application
 from bot.sandbox.scenario import Expect, PrometheusSpec, Scenario, World
-from bot.settings import Network, load
+from bot.settings import Network
 from tests.fakes import probe_run
 
 

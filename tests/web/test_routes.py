@@ -8,11 +8,11 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from bot.configuration import load
 from bot.render import Renderer
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack.server import SIGNING_SECRET, signed
-from bot.settings import load
 from bot.slack.listeners import Listeners
 from bot.slack.messenger import SlackMessenger, web_client
 from bot.slack.server import SlackServer
@@ -36,7 +36,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 @pytest.fixture
 async def bot(sandbox: Sandbox) -> AsyncIterator[TestServer]:
     settings = load(sandbox.environment())
-    messenger = SlackMessenger(client=web_client(settings), renderer=Renderer())
+    messenger = SlackMessenger(client=web_client(settings), renderer=Renderer(), network=settings.network)
     asked = handler()
     triage = SlackTriage(handler=asked, health_probe=None, messenger=messenger)  # type: ignore[arg-type]  # not asked
     tasks = Tasks()

@@ -1,0 +1,81 @@
+"""The messenger against the sandbox's Slack over HTTP: what it repeats, what it does not, and what it says."""
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from bot.configuration import load
+from bot.errors import MessageError
+from bot.ports import Reply
+from bot.render import Renderer
+from bot.sandbox.launcher import Sandbox
+from bot.sandbox.scenario import load_scenarios
+from bot.slack.messenger import SlackMessenger, web_client
+
+SENTENCE = Reply(template="sentence", context={"sentence": "hello"})
+CHANNEL = "C0INCIDENTS"
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    held = Sandbox(load_scenarios()["all is well"])
+    await held.start()
+    yield held
+    await held.close()
+
+
+def messenger(sandbox: Sandbox, **environ: str) -> SlackMessenger:
+    settings = load({**sandbox.environment(), **environ})
+    return SlackMessenger(client=web_client(settings), renderer=Renderer(), network=settings.network)
+
+
+async def test_a_call_that_slack_asks_to_repeat_soon_is_repeated_once_it_said(sandbox: Sandbox) -> None:
+    sandbox.slack.refuse_next["chat.postMessage"] = [(429, {"Retry-After": "1"})]
+    began = time.monotonic()
+    await messenger(sandbox).post(CHANNEL, SENTENCE)
+    assert time.monotonic() - began >= 1
+    assert len(sandbox.slack.workspace.messages) == 1
+
+
+async def test_a_long_wait_is_told_instead_of_waited_for(sandbox: Sandbox) -> None:
+    sandbox.slack.refuse_next["chat.postMessage"] = [(429, {"Retry-After": "3600"})]
+    with pytest.raises(MessageError, match="wait for 3600 s") as told:
+        await messenger(sandbox).post(CHANNEL, SENTENCE)
+    assert told.value.retry_after_s == 3600
+
+
+async def test_a_post_that_was_answered_with_an_error_is_not_repeated(sandbox: Sandbox) -> None:
+    sandbox.slack.refuse_next["chat.postMessage"] = [(500, {})]
+    with pytest.raises(MessageError):
+        await messenger(sandbox).post(CHANNEL, SENTENCE)
+    assert [call.method for call in sandbox.slack.workspace.calls] == ["chat.postMessage"]
+
+
+async def test_a_response_url_goes_by_its_own_proxy_not_by_that_of_the_api(sandbox: Sandbox) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(str(request.url))
+        return web.Response(text="ok")
+
+    hook = web.Application()
+    hook.router.add_post("/hook", answer)
+    url = await sandbox.serve(hook) + "/hook"
+    # the API's host is reached by a proxy that is not there; the response URL's host needs none
+    held = messenger(
+        sandbox, SLACK_API_URL="http://slack.invalid/api/", HTTP_PROXY="http://127.0.0.1:9", NO_PROXY="127.0.0.1"
+    )
+    await held.respond(url, SENTENCE)
+    assert asked == [url]
+
+
+async def test_a_second_post_to_a_channel_waits_for_slacks_pace(sandbox: Sandbox) -> None:
+    held = messenger(sandbox)
+    began = time.monotonic()
+    await held.post(CHANNEL, SENTENCE)
+    await held.post("C0GENERAL", SENTENCE)
+    assert time.monotonic() - began < 0.9
+    await held.post(CHANNEL, SENTENCE)
+    assert time.monotonic() - began >= 1
