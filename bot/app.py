@@ -9,12 +9,13 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from http.client import UNAUTHORIZED
 
 from bot.errors import SettingsError
 from bot.handlers.probing import Prober, TargetWorld
-from bot.ports import Cluster, Http, Metrics, Reply, ServiceKey
+from bot.ports import Cluster, Http, Reply, ServiceKey
 from bot.settings import Settings, Target
 
 logger = logging.getLogger(__name__)
@@ -37,10 +38,12 @@ async def _key_from_settings(target: Target, cluster: Cluster | None) -> Service
 
 
 @asynccontextmanager
-async def prober(settings: Settings, *, target: str | None = None, warm_up: bool = False) -> AsyncIterator[Prober]:
+async def prober(
+    settings: Settings, *, target: str | None = None, cluster: bool = True, warm_up: bool = False
+) -> AsyncIterator[Prober]:
     """What runs the probes, for one target or all; its connections close with it.
 
-    ``warm_up`` imports the Kubernetes client beforehand, beside everything else, so that the first triage need not.
+    ``cluster`` False: as if none were configured. ``warm_up`` imports the Kubernetes client beforehand, beside everything else, so that the first triage need not.
     """
     from bot.clients.http import HttpClient
 
@@ -48,7 +51,9 @@ async def prober(settings: Settings, *, target: str | None = None, warm_up: bool
         http = HttpClient(settings.network, settings.limits.response_bytes)
         stack.push_async_callback(http.close)
         wanted = settings.targets if target is None else (settings.target(target),)
-        worlds = {one.name: await _world(one, settings, http, stack, warm_up=warm_up) for one in wanted}
+        worlds = {
+            one.name: await _world(one, settings, http, stack, warm_up=warm_up, cluster=cluster) for one in wanted
+        }
         read_key = _key_from_settings
         if any(world.cluster is not None for world in worlds.values()):
             from bot.probes.secret import read_service_key
@@ -68,33 +73,41 @@ async def prober(settings: Settings, *, target: str | None = None, warm_up: bool
 
 
 async def _world(
-    target: Target, settings: Settings, http: Http, stack: AsyncExitStack, *, warm_up: bool
+    target: Target, settings: Settings, http: Http, stack: AsyncExitStack, *, cluster: bool, warm_up: bool
 ) -> TargetWorld:
-    metrics: Metrics | None = None
-    cluster: Cluster | None = None
+    world = TargetWorld(target=target, http=http, metrics=None, cluster=None)
     if target.prometheus.url is not None:
         from bot.clients.prometheus import PrometheusMetrics
 
         prometheus = PrometheusMetrics(target.prometheus, settings.network, settings.limits.response_bytes)
         stack.callback(prometheus.close)
-        metrics = prometheus
-    if target.kubernetes.configured:
+        world = replace(world, metrics=prometheus)
+    if cluster and target.kubernetes.configured:
         from bot.clients.kubernetes import KubernetesCluster
 
         kubernetes = KubernetesCluster(target.kubernetes, settings.limits)
         stack.push_async_callback(kubernetes.close)
-        cluster = kubernetes
+        world = replace(world, cluster=kubernetes)
         if warm_up:
             task = asyncio.create_task(kubernetes.warm_up())
             stack.callback(task.cancel)
-    return TargetWorld(target=target, http=http, metrics=metrics, cluster=cluster)
+    return world
 
 
 async def health(settings: Settings, target: str) -> Reply:
-    """The models probe alone, as cheaply as can be: no cluster is asked unless the settings hold no key."""
+    """The models probe alone, as cheaply as can be.
+
+    A key in the settings is tried before the cluster is asked for the Secret's (which costs half a second of imports);
+    where that one is refused, the service's own decides.
+    """
     from bot.handlers.triage import check_health
     from bot.probes.mistral_api import PROBE
 
+    if settings.target(target).mistral.api_key is not None:
+        async with prober(settings, target=target, cluster=False) as asks:
+            reply = await check_health(asks, PROBE, target)
+        if reply.context["status"] != UNAUTHORIZED or not settings.target(target).kubernetes.configured:
+            return reply
     async with prober(settings, target=target) as asks:
         return await check_health(asks, PROBE, target)
 

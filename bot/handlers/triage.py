@@ -155,6 +155,7 @@ async def check_health(prober: Prober, probe: Probe, target: str) -> Reply:
             "target": _shown(target),
             "healthy": finding.verdict is Verdict.OK,
             "sentence": finding.summary,
+            "status": getattr(finding.signal, "status", None),
         },
     )
 

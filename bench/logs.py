@@ -1,0 +1,118 @@
+"""The logs of a hundred pods of 10 MB each: the bot's memory, and its time beside `kubectl logs | grep -ic error`."""
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.figures import Figure, bot, end, memory_mb
+from bench.log_server import PODS
+from bot.sandbox import kubernetes
+from bot.sandbox.launcher import Sandbox
+from bot.sandbox.scenario import load_scenarios
+
+MORE_MB = 60.0
+# the bot's default, and nearly all of the 10 MB
+TAILS = (2_000, 90_000)
+ROUNDS = 3
+
+
+async def measure() -> list[Figure]:
+    figures = []
+    async with _cluster() as url:
+        with tempfile.TemporaryDirectory() as folder:
+            kubeconfig = Path(folder, "kubeconfig")
+            kubeconfig.write_text(kubernetes.kubeconfig(url))
+            for tail in TAILS:
+                figures += await _with_tail(tail, kubeconfig, Path(folder))
+    return figures
+
+
+async def _with_tail(tail: int, kubeconfig: Path, folder: Path) -> list[Figure]:
+    config = folder / "bot.yaml"
+    config.write_text(f"limits: {{log_tail_lines: {tail}}}\ntimeouts: {{logs: 60, deadline: 60}}\n")
+    environ = {"KUBECONFIG": str(kubeconfig), "MISTRAL_BOT_CONFIG": str(config)}
+    counted, kubectl_s = await _kubectl(tail, kubeconfig)
+    found, logs_s = await _triage(environ)
+    assert found == counted, (found, counted)
+    what = f"logs of {PODS} pods, {tail:,} lines each"
+    return [
+        Figure(what=f"{what}: by kubectl and grep", value=kubectl_s, unit="s"),
+        Figure(what=f"{what}: read and counted", value=logs_s, unit="s", limit=kubectl_s),
+        Figure(what=f"{what}: more memory", value=await _more_mb(environ), unit="MB", limit=MORE_MB),
+    ]
+
+
+@asynccontextmanager
+async def _cluster() -> AsyncIterator[str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.log_server"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+async def _kubectl(tail: int, kubeconfig: Path) -> tuple[int, float]:
+    """(error lines, seconds): the best of three, its start included as it is in what people type."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        raise SystemExit("bench: kubectl is missing: install it (Debian: apt install kubernetes-client)")
+    command = (
+        f"{kubectl} --kubeconfig {kubeconfig} logs -l app=mistral-service --since 5m --tail {tail} "
+        f"--max-log-requests {PODS} | grep -ic error"
+    )
+    took, counted = [], 0
+    for _ in range(ROUNDS):
+        began = time.monotonic()
+        process = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE)
+        out, _err = await process.communicate()
+        took.append(time.monotonic() - began)
+        counted = int(out)
+    return counted, min(took)
+
+
+async def _triage(environ: dict[str, str]) -> tuple[int, float]:
+    """(error lines, seconds): the best of three triages in the terminal, start and all other probes included."""
+    sandbox = Sandbox(load_scenarios()["all is well"])
+    await sandbox.start()
+    took, errors = [], 0
+    try:
+        for _ in range(ROUNDS):
+            process = await bot("triage", "--output", "json", environ={**sandbox.environment(), **environ})
+            began = time.monotonic()
+            out, _err = await process.communicate()
+            took.append(time.monotonic() - began)
+            (logs,) = [one for one in json.loads(out)["findings"] if one["probe"] == "logs"]
+            errors = logs["data"]["error_lines"]
+    finally:
+        await sandbox.close()
+    return errors, min(took)
+
+
+async def _more_mb(environ: dict[str, str]) -> float:
+    sandbox = Sandbox(load_scenarios()["all is well"])
+    await sandbox.start()
+    process = await bot("run", environ={**sandbox.environment(), **environ})
+    slack = sandbox.slack.workspace
+    try:
+        await sandbox.slack.wait_connected()
+        await asyncio.sleep(5)
+        before = memory_mb(process.pid)
+        await slack.command("triage")
+        await slack.wait_for(
+            lambda: any("left out" in one.all_text or "not all" in one.all_text for one in slack.messages), 60
+        )
+        return memory_mb(process.pid, peak=True) - before
+    finally:
+        await end(process)
+        await sandbox.close()
