@@ -1,11 +1,11 @@
 """Facts from Kubernetes objects as the API gives them (dicts): a deployment's template, its ReplicaSets, its pods."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
+from bot.domain.objects import Object, each, moment, whole, within
 from bot.domain.redaction import MASK, redact
 from bot.domain.signals import Pods, Rollout
 
@@ -14,28 +14,17 @@ REVISION = "deployment.kubernetes.io/revision"
 _RECENT = timedelta(minutes=30)
 _SETTLING = timedelta(minutes=2)
 _MOST_CHANGES = 20
-_TELLING = ("key", "token", "secret", "password", "credential")
-
-Object = Mapping[str, Any]
-
-
-def moment(text: object) -> datetime | None:
-    """A Kubernetes time (RFC 3339) as an aware datetime; None where there is none."""
-    try:
-        return datetime.fromisoformat(str(text)) if text else None
-    except ValueError:
-        return None
+_TELLING = ("key", "token", "secret", "pass", "credential", "auth")
 
 
 def template(deployment: Object) -> Object:
     """The pod template of a Deployment or ReplicaSet."""
-    held: Object = (deployment.get("spec") or {}).get("template") or {}
-    return held
+    return within(deployment, "spec", "template")
 
 
 def containers(pod_template: Object, *, init: bool = True) -> list[Object]:
-    spec = pod_template.get("spec") or {}
-    return [*(spec.get("containers") or ()), *((spec.get("initContainers") or ()) if init else ())]
+    held = each(pod_template, "spec", "containers")
+    return [*held, *each(pod_template, "spec", "initContainers")] if init else held
 
 
 @dataclass(frozen=True)
@@ -46,47 +35,57 @@ class KeyReference:
     key: str | None
 
 
-def key_reference(deployment: Object, usual_secret: str) -> KeyReference | None:
-    """Where the pod template takes Mistral's key from: the usual Secret first, else a variable that sounds like it."""
-    references: list[tuple[str, KeyReference]] = []
-    whole: list[str] = []
-    for container in containers(template(deployment)):
-        for variable in container.get("env") or ():
-            taken = (variable.get("valueFrom") or {}).get("secretKeyRef")
-            if taken:
-                reference = KeyReference(str(taken.get("name")), str(taken.get("key")))
-                references.append((str(variable.get("name")).upper(), reference))
-        whole += [
-            str(source["secretRef"].get("name")) for source in container.get("envFrom") or () if source.get("secretRef")
-        ]
-    volumes = (template(deployment).get("spec") or {}).get("volumes") or ()
-    whole += [str(volume["secret"].get("secretName")) for volume in volumes if volume.get("secret")]
-    for _, reference in references:
-        if reference.secret == usual_secret:
-            return reference
-    for name, reference in references:
-        if "MISTRAL" in name and "KEY" in name:
-            return reference
-    return KeyReference(usual_secret, None) if usual_secret in whole else None
+def key_reference(deployment: Object, usual_secret: str, usual_key: str) -> KeyReference | None:
+    """Where the pod template takes Mistral's key from; None where it takes it from no Secret.
+
+    What a variable is called tells most, since a Secret may hold other things too: a variable that sounds like the key
+    and takes the usual Secret, then any that takes the usual entry of it, then one that sounds like the key.
+    """
+    found = [one for container in containers(template(deployment)) for one in _key_references(container)]
+    usual = [one for one in found if one[1].secret == usual_secret]
+    entry = KeyReference(usual_secret, usual_key)
+    for candidates in (_sounding(usual), [one for one in usual if one[1] == entry], _sounding(found)):
+        if candidates:
+            return candidates[0][1]
+    if usual_secret in _whole_secrets(template(deployment)):
+        return KeyReference(usual_secret, None)
+    # never a database's password: it would be sent to Mistral as if it were the key
+    return next((taken for name, taken in usual if "KEY" in name), None)
+
+
+def _sounding(references: Iterable[tuple[str, KeyReference]]) -> list[tuple[str, KeyReference]]:
+    return [(name, taken) for name, taken in references if "MISTRAL" in name and "KEY" in name]
+
+
+def _key_references(container: Object) -> Iterator[tuple[str, KeyReference]]:
+    """(variable in capitals, what it takes) of each variable that takes an entry of a Secret."""
+    for variable in each(container, "env"):
+        taken = within(variable, "valueFrom", "secretKeyRef")
+        if taken:
+            yield str(variable.get("name")).upper(), KeyReference(str(taken.get("name")), str(taken.get("key")))
+
+
+def _whole_secrets(pod_template: Object) -> set[str]:
+    """The Secrets that are taken with all they hold, as variables or as files."""
+    volumes = each(pod_template, "spec", "volumes")
+    projected = [source for volume in volumes for source in each(volume, "projected", "sources")]
+    return {
+        *(str(within(s, "secretRef").get("name")) for c in containers(pod_template) for s in each(c, "envFrom")),
+        *(str(within(volume, "secret").get("secretName")) for volume in volumes),
+        *(str(within(source, "secret").get("name")) for source in projected),
+    }
 
 
 def uses_proxy(deployment: Object) -> bool:
     """Whether the pod template sends HTTPS through a proxy."""
-    names = {str(v.get("name")).upper() for c in containers(template(deployment)) for v in c.get("env") or ()}
+    names = {str(v.get("name")).upper() for c in containers(template(deployment)) for v in each(c, "env")}
     return "HTTPS_PROXY" in names
 
 
 def newest_rollout(deployment: Object, replica_sets: Iterable[Object]) -> Rollout:
     """The newest ReplicaSet with replicas and a revision above 1, with what it changed; empty where there is none."""
-    name, uid = deployment["metadata"].get("name"), deployment["metadata"].get("uid")
-    by_revision: dict[int, Object] = {}
-    for replica_set in replica_sets:
-        owners = replica_set["metadata"].get("ownerReferences") or ()
-        ours = not owners or any(owner.get("uid") == uid or owner.get("name") == name for owner in owners)
-        revision = str((replica_set["metadata"].get("annotations") or {}).get(REVISION, ""))
-        if ours and revision.isdigit():
-            by_revision[int(revision)] = replica_set
-    running = [number for number, held in by_revision.items() if (held.get("spec") or {}).get("replicas")]
+    by_revision = {number: held for held in replica_sets if (number := _revision(deployment, held))}
+    running = [number for number, held in by_revision.items() if whole(within(held, "spec").get("replicas"), 0) > 0]
     newest = max(running, default=0)
     if newest <= 1:
         return Rollout()
@@ -94,37 +93,79 @@ def newest_rollout(deployment: Object, replica_sets: Iterable[Object]) -> Rollou
     changed = () if before is None else tuple(_changes(by_revision[before], by_revision[newest]))
     return Rollout(
         revision=newest,
-        created=moment(by_revision[newest]["metadata"].get("creationTimestamp")),
+        created=moment(within(by_revision[newest], "metadata").get("creationTimestamp")),
         changes=changed[:_MOST_CHANGES],
     )
 
 
+def _revision(deployment: Object, replica_set: Object) -> int:
+    """The number of a ReplicaSet of this deployment; 0 where it is another's or has none."""
+    ours, theirs = within(deployment, "metadata"), each(replica_set, "metadata", "ownerReferences")
+    owned = any(owner.get(part) == ours.get(part) is not None for owner in theirs for part in ("uid", "name"))
+    revision = str(within(replica_set, "metadata", "annotations").get(REVISION, ""))
+    readable = revision.isascii() and revision.isdecimal() and len(revision) < 19
+    return int(revision) if readable and (owned or not theirs) else 0
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A value and how it may be shown: masked or cut, two that differ can look the same."""
+
+    value: str
+    text: str
+
+
 def _changes(old: Object, new: Object) -> Iterator[str]:
-    before, after = _described(template(old)), _described(template(new))
+    names = {str(container.get("name")) for held in (old, new) for container in containers(template(held))}
+    before, after = (dict(_described(template(held), several=len(names) > 1)) for held in (old, new))
+    unset = _Shown("", "unset")
     for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            yield f"{name}: {before.get(name, 'unset')} → {after.get(name, 'unset')}"
+        was, is_now = before.get(name), after.get(name)
+        if was == is_now:
+            continue
+        shown = f"{(was or unset).text} → {(is_now or unset).text}"
+        yield f"{name}: changed ({is_now.text})" if was and is_now and was.text == is_now.text else f"{name}: {shown}"
 
 
-def _described(pod_template: Object) -> dict[str, str]:
-    """Images and variables by a name that people know, secrets masked."""
-    held = {}
+def _described(pod_template: Object, *, several: bool) -> Iterator[tuple[str, _Shown]]:
+    """Images and variables by a name that people know; with the container's where there are ``several``."""
     for container in containers(pod_template):
         name = container.get("name")
-        held[f"image of {name}"] = str(container.get("image"))
-        for variable in container.get("env") or ():
-            held[str(variable.get("name"))] = _value(variable)
-    return held
+        where = f" of {name}" if several else ""
+        image = str(container.get("image"))
+        yield f"image of {name}", _Shown(image, image)
+        taken = ", ".join(_source(source) for source in each(container, "envFrom"))
+        if taken:
+            yield f"envFrom{where}", _Shown(taken, taken)
+        for variable in each(container, "env"):
+            yield f"{variable.get('name')}{where}", _value(variable)
 
 
-def _value(variable: Object) -> str:
-    taken = (variable.get("valueFrom") or {}).get("secretKeyRef")
+def _source(source: Object) -> str:
+    """One entry of envFrom."""
+    kind, reference = ("Secret", "secretRef") if within(source, "secretRef") else ("ConfigMap", "configMapRef")
+    prefix = f" as {source['prefix']}*" if source.get("prefix") else ""
+    return f"{kind} {within(source, reference).get('name')}{prefix}"
+
+
+def _value(variable: Object) -> _Shown:
+    taken = within(variable, "valueFrom")
     if taken:
-        return f"from Secret {taken.get('name')}, key {taken.get('key')}"
-    if any(word in str(variable.get("name")).lower() for word in _TELLING):
-        return MASK
-    value = redact(str(variable.get("value", "")))
-    return value if len(value) <= 80 else value[:79] + "…"
+        text = f"from {_taken(taken)}"
+        return _Shown(text, text)
+    name, value = str(variable.get("name")), str(variable.get("value", ""))
+    if any(word in name.lower() for word in _TELLING) or redact(f"{name}=x") != f"{name}=x":
+        return _Shown(value, MASK)
+    text = redact(value) or "empty"
+    return _Shown(value, text if len(text) <= 80 else text[:79] + "…")
+
+
+def _taken(value_from: Object) -> str:
+    for where, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
+        if held := within(value_from, where):
+            return f"{kind} {held.get('name')}, key {held.get('key')}"
+    field = within(value_from, "fieldRef").get("fieldPath") or within(value_from, "resourceFieldRef").get("resource")
+    return f"field {field}"
 
 
 class PodFacts:
@@ -143,37 +184,38 @@ class PodFacts:
         self._not_ready_since: list[datetime | None] = []
 
     def add(self, pod: Object) -> None:
-        status, metadata = pod.get("status") or {}, pod["metadata"]
+        status, metadata = within(pod, "status"), within(pod, "metadata")
         if metadata.get("deletionTimestamp") or status.get("phase") == "Succeeded":
             return
-        self.seen += 1
-        states = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
-        self.restarts += sum(int(state.get("restartCount") or 0) for state in states)
-        self._waiting.update({reason for state in states if (reason := _reason(state, "state", "waiting"))})
+        states = [*each(status, "containerStatuses"), *each(status, "initContainerStatuses")]
         self._terminated.update(set(self._recent_ends(states)))
+        if status.get("phase") == "Failed":
+            return  # an evicted pod stays listed for days, and another runs in its place
+        self.seen += 1
+        self.restarts += sum(whole(state.get("restartCount"), 0) for state in states)
+        self._waiting.update({reason for state in states if (reason := _reason(state, "state", "waiting"))})
         started = moment(status.get("startTime")) or moment(metadata.get("creationTimestamp"))
         if started:
             self._starts.append(started)
         names = tuple(str(container.get("name")) for container in containers(pod, init=False))
         self.names.append((str(metadata.get("name")), names))
-        condition: Object = next((one for one in status.get("conditions") or () if one.get("type") == "Ready"), {})
-        if condition.get("status") == "True" and status.get("phase") != "Failed":
+        ready = _condition(status, "Ready")
+        if ready.get("status") == "True":
             self.ready += 1
         else:
-            self._not_ready_since.append(moment(condition.get("lastTransitionTime")) or started)
+            self._not_ready_since.append(moment(ready.get("lastTransitionTime")) or started)
 
     def _recent_ends(self, states: Iterable[Object]) -> Iterator[str]:
         for state in states:
             for where in ("state", "lastState"):
-                ended = (state.get(where) or {}).get("terminated")
-                finished = moment(ended.get("finishedAt")) if ended else None
-                if ended and finished and self._now - finished <= _RECENT and ended.get("reason"):
+                ended = within(state, where, "terminated")
+                finished = moment(ended.get("finishedAt"))
+                if finished and self._now - finished <= _RECENT and ended.get("reason"):
                     yield str(ended["reason"])
 
     def pods(self, deployment: Object) -> Pods:
         """The signal, against what ``deployment`` asks for."""
-        replicas = (deployment.get("spec") or {}).get("replicas")
-        desired = 1 if replicas is None else int(replicas)
+        desired = whole(within(deployment, "spec").get("replicas"), 1)
         return Pods(
             desired=desired,
             ready=self.ready,
@@ -186,15 +228,21 @@ class PodFacts:
         )
 
     def _long_enough(self, deployment: Object, desired: int) -> bool:
-        """Whether a pod has been missing for two minutes; where no time is known, it counts."""
-        since: list[datetime | None] = list(self._not_ready_since)
+        """Whether a pod is known to have been missing for two minutes."""
+        since = list(self._not_ready_since)
         if self.seen < desired:
-            conditions = (deployment.get("status") or {}).get("conditions") or ()
-            available: Object = next((one for one in conditions if one.get("type") == "Available"), {})
-            since.append(moment(available.get("lastTransitionTime")) if available.get("status") == "False" else None)
-        return any(one is None or self._now - one >= _SETTLING for one in since)
+            # no pod tells of one that was never made; the deployment does
+            for kind, told in (("Available", "False"), ("ReplicaFailure", "True")):
+                condition = _condition(within(deployment, "status"), kind)
+                if condition.get("status") == told:
+                    since.append(moment(condition.get("lastTransitionTime")))
+        return any(one is not None and self._now - one >= _SETTLING for one in since)
+
+
+def _condition(status: Object, kind: str) -> Object:
+    return next((one for one in each(status, "conditions") if one.get("type") == kind), {})
 
 
 def _reason(state: Object, where: str, kind: str) -> str | None:
-    reason = ((state.get(where) or {}).get(kind) or {}).get("reason")
+    reason = within(state, where, kind).get("reason")
     return None if reason is None else str(reason)

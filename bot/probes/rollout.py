@@ -3,8 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 
+from bot.domain.objects import Object
 from bot.domain.signals import Finding, ProbeName, Verdict
-from bot.domain.workload import Object, newest_rollout
+from bot.domain.workload import newest_rollout
 from bot.ports import Cluster, ProbeRun
 from bot.probes._cluster import cluster_of, deployment
 

@@ -22,7 +22,7 @@ class SecretProbe:
 
     async def check(self, run: ProbeRun) -> Finding:
         cluster, settings = cluster_of(run), run.target.kubernetes
-        reference = key_reference(await deployment(run), settings.secret)
+        reference = key_reference(await deployment(run), settings.secret, settings.secret_key)
         wanted = reference or KeyReference(settings.secret, settings.secret_key)
         key = wanted.key or settings.secret_key
         try:
@@ -60,7 +60,7 @@ async def _from_cluster(target: Target, cluster: Cluster) -> str | None:
     usual, wanted = await asyncio.gather(
         _or_none(cluster, "Secret", settings.secret), _or_none(cluster, "Deployment", settings.deployment)
     )
-    reference = None if wanted is None else key_reference(wanted, settings.secret)
+    reference = None if wanted is None else key_reference(wanted, settings.secret, settings.secret_key)
     held, key = usual, settings.secret_key
     if reference is not None:
         key = reference.key or key
