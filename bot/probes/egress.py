@@ -47,7 +47,7 @@ async def _addresses(url: str) -> list[str] | None:
     parts = urlsplit(url)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, HTTPS_PORT, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         return None
     return sorted({str(address[4][0]) for address in found})
 
