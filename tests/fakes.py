@@ -120,14 +120,15 @@ class FakeCluster:
     read_logs: list[tuple[str, str, int, int]] = field(default_factory=list)
     """(pod, container, since_s, tail_lines) of each log that was asked for."""
 
-    def _may_read(self, verb: str, kind: str) -> None:
+    def _may_read(self, verb: str, kind: str, name: str = "") -> None:
         if self.error is not None:
             raise self.error
         if kind in self.forbidden:
-            raise Forbidden(f"forbidden: {verb} {kind.lower()}s in {self.namespace}")
+            plural = {"NetworkPolicy": "networkpolicies", "Pod/log": "pods/log"}.get(kind, f"{kind.lower()}s")
+            raise Forbidden(f"forbidden: {verb} {plural}{name and '/' + name} in {self.namespace}")
 
     async def get(self, kind: str, name: str) -> dict[str, Any]:
-        self._may_read("get", kind)
+        self._may_read("get", kind, name)
         for held in self.objects.get(kind, ()):
             if held["metadata"]["name"] == name:
                 return held

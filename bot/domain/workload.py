@@ -173,6 +173,8 @@ class PodFacts:
 
     def __init__(self, now: datetime) -> None:
         self._now = now
+        self.read = 0
+        """How many were given, with those that do not count."""
         self.seen = 0
         self.ready = 0
         self.restarts = 0
@@ -184,6 +186,7 @@ class PodFacts:
         self._not_ready_since: list[datetime | None] = []
 
     def add(self, pod: Object) -> None:
+        self.read += 1
         status, metadata = within(pod, "status"), within(pod, "metadata")
         if metadata.get("deletionTimestamp") or status.get("phase") == "Succeeded":
             return

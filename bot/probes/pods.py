@@ -7,6 +7,9 @@ from bot.domain.signals import Finding, Pods, ProbeName, Verdict
 from bot.ports import ProbeRun
 from bot.probes._cluster import cluster_of, deployment, pod_facts
 
+# Every pod waits for these at first; one that goes on doing so is below desired after two minutes.
+_STARTING = {"ContainerCreating", "PodInitializing"}
+
 
 @dataclass(frozen=True)
 class PodsProbe:
@@ -17,8 +20,9 @@ class PodsProbe:
         cluster_of(run)
         wanted, facts = await asyncio.gather(deployment(run), pod_facts(run))
         pods = facts.pods(wanted)
-        bad = pods.below_desired or bool(pods.waiting) or bool(pods.terminated.get("OOMKilled"))
-        limited = f"; only the first {facts.seen} were read" if facts.seen >= run.limits.pods else ""
+        stuck = pods.waiting.keys() - _STARTING
+        bad = pods.below_desired or bool(stuck) or bool(pods.terminated.get("OOMKilled"))
+        limited = f"; only the first {facts.read} were read" if facts.read >= run.limits.pods else ""
         return Finding(
             probe=self.name,
             verdict=Verdict.BAD if bad else Verdict.OK,

@@ -2,10 +2,10 @@
 
 import asyncio
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any
 
+from bot.domain.objects import within
 from bot.domain.signals import Finding, ProbeName, SecretState, Verdict
 from bot.domain.workload import KeyReference, key_reference
 from bot.errors import NotFound, UpstreamError
@@ -26,7 +26,7 @@ class SecretProbe:
         wanted = reference or KeyReference(settings.secret, settings.secret_key)
         key = wanted.key or settings.secret_key
         try:
-            data = (await cluster.get("Secret", wanted.secret)).get("data") or {}
+            data = within(await cluster.get("Secret", wanted.secret), "data")
             exists, has_key = True, key in data
         except NotFound:
             if reference is None:
@@ -66,11 +66,13 @@ async def _from_cluster(target: Target, cluster: Cluster) -> str | None:
         key = reference.key or key
         if reference.secret != settings.secret:
             held = await _or_none(cluster, "Secret", reference.secret)
-    encoded = ((held or {}).get("data") or {}).get(key)
+    encoded = within(held, "data").get(key)
     try:
-        return None if encoded is None else base64.b64decode(encoded, validate=True).decode("ascii").strip()
-    except (binascii.Error, UnicodeDecodeError):
+        value = base64.b64decode(str(encoded or ""), validate=True).decode("ascii").strip()
+    except ValueError:
         return None
+    # one word of printable characters, or no header can carry it
+    return value if value.isprintable() and " " not in value else None
 
 
 async def _or_none(cluster: Cluster, kind: str, name: str) -> dict[str, Any] | None:

@@ -65,7 +65,7 @@ async def test_a_secret_in_a_line_is_shown_nowhere() -> None:
 
 async def test_logs_that_may_not_be_read_are_unknown_with_the_permission_that_is_missing() -> None:
     cluster = FakeCluster(objects={"Pod": [pod("a")]}, logs={"a": b""}, forbidden=frozenset({"Pod/log"}))
-    with pytest.raises(Forbidden, match="forbidden: get pod/log"):
+    with pytest.raises(Forbidden, match="forbidden: get pods/log in default"):
         await PROBE.check(probe_run(cluster=cluster))
 
 
