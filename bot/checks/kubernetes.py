@@ -1,10 +1,12 @@
-"""Kubernetes: each permission that a triage needs, asked of the cluster itself (SelfSubjectAccessReview)."""
+"""Kubernetes: each permission that a triage needs, asked of the cluster itself (SelfSubjectAccessReview), and whether
+the deployment is there.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.errors import UpstreamError
-from bot.ports import CheckResult, ProbeRun
+from bot.errors import Forbidden, UpstreamError
+from bot.ports import CheckResult, Cluster, ProbeRun
 from bot.settings import Kubernetes, Settings
 
 
@@ -59,7 +61,19 @@ class KubernetesCheck:
                     mend="" if allowed else f"Add it to the bot's Role in the namespace {kubernetes.namespace}.",
                 )
             )
-        return results
+        return [*results, *await _deployment(run.cluster, kubernetes)]
+
+
+async def _deployment(cluster: Cluster, kubernetes: Kubernetes) -> Sequence[CheckResult]:
+    what = f"deployment {kubernetes.deployment}"
+    try:
+        await cluster.get("Deployment", kubernetes.deployment)
+    except Forbidden:
+        return ()  # the permission's own line says so
+    except UpstreamError as error:
+        mend = "Set KUBE_NAMESPACE and KUBE_DEPLOYMENT to where your service runs."
+        return (CheckResult(what=what, ok=False, detail=str(error), mend=mend),)
+    return (CheckResult(what=what, ok=True, detail=f"is there in {kubernetes.namespace}"),)
 
 
 CHECK = KubernetesCheck()

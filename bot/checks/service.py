@@ -21,7 +21,7 @@ class ServiceCheck:
             CheckResult(
                 what="health endpoint",
                 ok=ok,
-                detail=f"answers {answer.failure or answer.status}",
+                detail=f"no usable answer ({answer.failure})" if answer.failure else f"answers {answer.status}",
                 mend="" if ok else "Check SERVICE_HEALTH_URL, and whether the bot may reach it.",
             ),
         )

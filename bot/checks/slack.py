@@ -51,11 +51,11 @@ def _error(answer: Exchange) -> str:
         return f"Slack's API answers {answer.failure or answer.status}"
     try:
         body = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "Slack's API does not answer with JSON"
     if not isinstance(body, dict) or body.get("ok") is not True:
         word = body.get("error") if isinstance(body, dict) else None
-        return f"Slack says {str(word)[:80]}"
+        return f"Slack says {str(word)[:80]}" if word else "Slack's API does not answer as Slack does"
     return ""
 
 

@@ -26,5 +26,6 @@ async def examine(prober: Prober, checks: Sequence[Check], settings: Settings) -
             try:
                 results = tuple(await check.check(run, settings))
             except UpstreamError as error:
-                results = (CheckResult(what="all", ok=False, detail=str(error), mend="See the sentence before."),)
+                mend = f"Check what is set for {check.name}."
+                results = (CheckResult(what="all", ok=False, detail=str(error), mend=mend),)
             yield Examined(system=check.name, target=target.name, results=results)

@@ -1,0 +1,107 @@
+"""The doctor on Slack: both tokens, the scopes, and what is not set."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from bot.checks.slack import CHECK
+from bot.domain.scopes import SCOPES
+from bot.ports import CheckResult
+from bot.sandbox.scenario import World
+from bot.sandbox.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackServer
+from tests.clusters import serve
+from tests.doctors import WELL, examined, lines
+
+BOTH = {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN}
+BOT_OK = [(True, "bot token: is accepted"), (True, "scopes: all that are used are granted")]
+APP_OK = (True, "app token (Socket Mode): opens a connection")
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[str]:
+    server = SlackServer(World(scenario=WELL))
+    async with serve(server.application()) as url:
+        server.workspace.base_url = url
+        yield f"{url}/api/"
+
+
+async def test_both_tokens_and_all_scopes_are_told(slack: str) -> None:
+    assert lines(await examined(CHECK, {"SLACK_API_URL": slack, **BOTH})) == [*BOT_OK, APP_OK]
+
+
+async def test_in_http_mode_there_is_no_app_token_to_look_at(slack: str) -> None:
+    environ = {"SLACK_API_URL": slack, "SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_SIGNING_SECRET": SIGNING_SECRET}
+    assert lines(await examined(CHECK, environ)) == BOT_OK
+
+
+@pytest.mark.parametrize(
+    ("variable", "what", "others"),
+    [
+        ("SLACK_BOT_TOKEN", "bot token", [APP_OK]),
+        ("SLACK_APP_TOKEN", "app token (Socket Mode)", BOT_OK),
+    ],
+)
+async def test_a_token_that_is_refused_names_the_setting(
+    variable: str, what: str, others: list[tuple[bool, str]], slack: str
+) -> None:
+    results = await examined(CHECK, {"SLACK_API_URL": slack, **BOTH, variable: "planted-token-1"})
+    (bad,) = (result for result in results if not result.ok)
+    assert (bad.what, bad.detail) == (what, "Slack says invalid_auth")
+    assert variable in bad.mend
+    assert "planted" not in repr(results)
+    assert [line for line in lines(results) if line[0]] == others
+
+
+@pytest.mark.parametrize(
+    ("environ", "missing"),
+    [
+        ({"SLACK_BOT_TOKEN": BOT_TOKEN}, "SLACK_SIGNING_SECRET"),
+        ({"SLACK_SIGNING_SECRET": SIGNING_SECRET}, "SLACK_BOT_TOKEN"),
+    ],
+    ids=["neither mode", "no bot token"],
+)
+async def test_what_is_not_set_is_told(environ: dict[str, str], missing: str, slack: str) -> None:
+    results = await examined(CHECK, {"SLACK_API_URL": slack, **environ})
+    assert [missing in result.detail for result in results if not result.ok] == [True]
+
+
+async def from_slack(**answer: object) -> list[CheckResult]:
+    """The results with a Slack that answers each method so."""
+
+    async def say(_: web.Request) -> web.Response:
+        return web.Response(**answer)  # type: ignore[arg-type]  # as the test says
+
+    app = web.Application()
+    app.router.add_post("/api/{method}", say)
+    async with serve(app) as url:
+        own = {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_SIGNING_SECRET": SIGNING_SECRET}
+        return list(await examined(CHECK, {"SLACK_API_URL": f"{url}/api", **own}))
+
+
+async def test_a_scope_that_is_missing_is_named_with_its_use() -> None:
+    granted = ", ".join(scope for scope in SCOPES if scope != "files:write")
+    token, scopes = await from_slack(text='{"ok": true}', headers={"x-oauth-scopes": granted})
+    assert token.ok
+    assert scopes.detail == "missing: files:write (to put the chart into the card's thread)"
+    assert "reinstall" in scopes.mend
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        ({"text": "<html>"}, "Slack's API does not answer with JSON"),
+        ({"text": "[" * 100_000}, "Slack's API does not answer with JSON"),
+        ({"text": "[1]"}, "Slack's API does not answer as Slack does"),
+        ({"text": '{"ok": false, "error": "account_inactive"}'}, "Slack says account_inactive"),
+        ({"status": 503}, "Slack's API answers 503"),
+    ],
+    ids=["html", "deep", "list", "inactive", "503"],
+)
+async def test_an_answer_that_is_not_slacks_is_told(answer: dict[str, object], detail: str) -> None:
+    (result,) = await from_slack(**answer)
+    assert (result.what, result.ok, result.detail) == ("bot token", False, detail)
+
+
+async def test_without_any_of_it_slack_is_not_configured() -> None:
+    assert await examined(CHECK, {}) == ()
