@@ -1,4 +1,4 @@
-"""`python -m bench`: measures and prints the table; exit 1 where a promise is not kept. `--write`: into README.md too."""
+"""`python -m bench`: measures and prints the table; exit 1 where a promise is broken. `--write`: into README.md."""
 
 import argparse
 import asyncio

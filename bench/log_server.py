@@ -1,9 +1,17 @@
-"""The sandbox's Kubernetes API with a hundred pods of 10 MB of logs each; prints its URL. A process of its own."""
+"""The sandbox's Kubernetes API with a hundred pods of 10 MB of logs each, in a process of its own.
+
+It prints its kubeconfig as one line. It speaks TLS, since kubectl gives its token to nothing else.
+"""
 
 import asyncio
+import base64
+import json
+import ssl
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+import trustme
 from aiohttp import web
 
 from bot.sandbox import kubernetes
@@ -39,7 +47,9 @@ def application() -> web.Application:
     lines, tails = log(), dict[int, bytes]()
 
     @web.middleware
-    async def logs(request: web.Request, handler: "web.Handler") -> web.StreamResponse:
+    async def logs(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         if not request.path.endswith("/log"):
             return await handler(request)
         tail = int(request.query.get("tailLines", str(len(lines))))
@@ -54,8 +64,13 @@ def application() -> web.Application:
 async def main() -> None:
     runner = web.AppRunner(application(), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    config = json.loads(kubernetes.kubeconfig(f"https://127.0.0.1:{runner.addresses[0][1]}"))
+    pem = authority.cert_pem.bytes()
+    config["clusters"][0]["cluster"]["certificate-authority-data"] = base64.b64encode(pem).decode()
+    print(json.dumps(config), flush=True)
     try:
         await asyncio.to_thread(sys.stdin.read)  # until whoever started it is done
     finally:

@@ -12,11 +12,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.client import UNAUTHORIZED
+from typing import TYPE_CHECKING
 
 from bot.errors import SettingsError
 from bot.handlers.probing import Prober, TargetWorld
 from bot.ports import Cluster, Http, Reply, ServiceKey
 from bot.settings import Settings, Target
+
+if TYPE_CHECKING:
+    from bot.render import Renderer
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +42,10 @@ async def _key_from_settings(target: Target, cluster: Cluster | None) -> Service
 
 
 @asynccontextmanager
-async def prober(
-    settings: Settings, *, target: str | None = None, cluster: bool = True, warm_up: bool = False
-) -> AsyncIterator[Prober]:
+async def prober(settings: Settings, *, target: str | None = None, cluster: bool = True) -> AsyncIterator[Prober]:
     """What runs the probes, for one target or all; its connections close with it.
 
-    ``cluster`` False: as if none were configured. ``warm_up`` imports the Kubernetes client beforehand, beside everything else, so that the first triage need not.
+    ``cluster`` False: as if none were configured.
     """
     from bot.clients.http import HttpClient
 
@@ -51,9 +53,7 @@ async def prober(
         http = HttpClient(settings.network, settings.limits.response_bytes)
         stack.push_async_callback(http.close)
         wanted = settings.targets if target is None else (settings.target(target),)
-        worlds = {
-            one.name: await _world(one, settings, http, stack, warm_up=warm_up, cluster=cluster) for one in wanted
-        }
+        worlds = {one.name: _world(one, settings, http, stack, cluster=cluster) for one in wanted}
         read_key = _key_from_settings
         if any(world.cluster is not None for world in worlds.values()):
             from bot.probes.secret import read_service_key
@@ -72,9 +72,7 @@ async def prober(
         )
 
 
-async def _world(
-    target: Target, settings: Settings, http: Http, stack: AsyncExitStack, *, cluster: bool, warm_up: bool
-) -> TargetWorld:
+def _world(target: Target, settings: Settings, http: Http, stack: AsyncExitStack, *, cluster: bool) -> TargetWorld:
     world = TargetWorld(target=target, http=http, metrics=None, cluster=None)
     if target.prometheus.url is not None:
         from bot.clients.prometheus import PrometheusMetrics
@@ -88,9 +86,6 @@ async def _world(
         kubernetes = KubernetesCluster(target.kubernetes, settings.limits)
         stack.push_async_callback(kubernetes.close)
         world = replace(world, cluster=kubernetes)
-        if warm_up:
-            task = asyncio.create_task(kubernetes.warm_up())
-            stack.callback(task.cancel)
     return world
 
 
@@ -163,11 +158,12 @@ async def serve(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    async with prober(settings, warm_up=True) as asks:
-        readiness, tasks = Readiness(), Tasks()
+    async with prober(settings) as asks:
+        readiness, tasks, renderer = Readiness(), Tasks(), Renderer(settings.templates_dir)
+        tasks.start(asyncio.to_thread(_warm_up, settings, renderer), "the warm-up")
         messenger = SlackMessenger(
             client=web_client(settings),
-            renderer=Renderer(settings.templates_dir),
+            renderer=renderer,
             network=settings.network,
             answered=readiness.answered,
         )
@@ -192,3 +188,16 @@ async def serve(settings: Settings) -> int:
         await runner.cleanup()
         await tasks.drain(_DRAIN_S)
     return 0
+
+
+def _warm_up(settings: Settings, renderer: "Renderer") -> None:
+    """Imports and compiles what the first triage would wait for; in a thread, beside the start."""
+    if any(target.kubernetes.configured for target in settings.targets):
+        from bot.clients.kubeconfig import load_vendor
+
+        load_vendor()
+    if any(target.prometheus.url for target in settings.targets):
+        from bot.clients.prometheus import load_library
+
+        load_library()
+    renderer.compile_all()

@@ -4,6 +4,7 @@ Text from outside is text: ``& < >`` are escaped wherever a template prints a va
 smuggled in. What is too long is cut with "…" and handed back as ``overflow`` for the thread; nothing is dropped.
 """
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, select_autoescape
 from markupsafe import Markup
+from slack_sdk.errors import SlackObjectFormationError
+from slack_sdk.models.blocks import Block
 
 from bot import errors
 from bot.ports import Reply
@@ -58,6 +61,12 @@ class Renderer:
         self._environment.filters.update(
             code=_code, user=_mention(_USER, "@"), channel=_mention(_CHANNEL, "#"), link=_link, when=_when
         )
+
+    def compile_all(self) -> None:
+        """Compiles every template now (50 ms), so that the first message need not wait for its own."""
+        for name in self._environment.list_templates():
+            with contextlib.suppress(TemplateError):  # told when it is used, by whoever uses it
+                self._environment.get_template(name)
 
     def message(self, reply: Reply) -> Message:
         """The Slack message for ``reply``: ``templates/slack/{template}.j2``."""
@@ -160,9 +169,6 @@ def _fitted(block: dict[str, Any], overflow: list[str]) -> dict[str, Any]:
 
 def _check(blocks: list[dict[str, Any]], name: str) -> None:
     """Raises where Slack would refuse: its SDK's own models, and the limits that those miss."""
-    from slack_sdk.errors import SlackObjectFormationError
-    from slack_sdk.models.blocks import Block
-
     for block in blocks:
         try:
             parsed = Block.parse(block)

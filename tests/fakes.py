@@ -117,6 +117,8 @@ class FakeCluster:
     error: BotError | None = None
     namespace: str = "default"
     chunk_bytes: int = 1000
+    endless: frozenset[str] = frozenset()
+    """Pods whose log is told and then never ends."""
     read_logs: list[tuple[str, str, int, int]] = field(default_factory=list)
     """(pod, container, since_s, tail_lines) of each log that was asked for."""
 
@@ -150,6 +152,8 @@ class FakeCluster:
             raise NotFound(f"there is no Pod {pod} in {self.namespace}")
         for begin in range(0, len(held), self.chunk_bytes):
             yield held[begin : begin + self.chunk_bytes]
+        if pod in self.endless:
+            await asyncio.Event().wait()
 
     async def may(self, verb: str, resource: str, *, group: str = "", name: str = "", subresource: str = "") -> bool:
         if self.error is not None:

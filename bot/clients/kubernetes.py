@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from bot.clients.kubeconfig import LOG_IN_AGAIN, Login, load_vendor, log_in
+from bot.clients.kubeconfig import LOG_IN_AGAIN, Login, log_in
 from bot.errors import BadAnswer, Forbidden, LoginExpired, NotFound, Unreachable
 from bot.settings import Kubernetes, Limits
 
@@ -44,10 +44,6 @@ class KubernetesCluster:
         self._login: Login | None = None
         self._logging_in = asyncio.Lock()
         self._session: ClientSession | None = None
-
-    async def warm_up(self) -> None:
-        """Imports the vendor's modules off the event loop, so that the first triage need not."""
-        await asyncio.to_thread(load_vendor)
 
     async def close(self) -> None:
         if self._session is not None:

@@ -64,15 +64,14 @@ class PrometheusMetrics:
             raise _late(timeout_s) from error
 
     def _ask_now(self, question: Callable[[Any], Any], timeout_s: float) -> Any:
-        # 0.2 s, which a bot without Prometheus should not spend
-        with IMPORTING:
-            import requests
-            from prometheus_api_client.exceptions import PrometheusApiClientException
-            from prometheus_api_client.prometheus_connect import PrometheusConnect
-            from urllib3.exceptions import HTTPError
-            from urllib3.util.retry import Retry
+        load_library()
+        import requests
+        from prometheus_api_client.exceptions import PrometheusApiClientException
+        from prometheus_api_client.prometheus_connect import PrometheusConnect
+        from urllib3.exceptions import HTTPError
+        from urllib3.util.retry import Retry
 
-            from bot.clients.bounded import BoundedSession, OverLimit
+        from bot.clients.bounded import BoundedSession, OverLimit
 
         with BoundedSession(timeout_s, self._limit_bytes, self._network) as session:
             headers = {"Authorization": f"Bearer {self._token.reveal()}"} if self._token else {}
@@ -129,6 +128,12 @@ def _refused(status: int, body: bytes) -> UpstreamError:
             return _nonsense()
         return BadAnswer(f"Prometheus refused the query: {said}; check PROMETHEUS_ERRORS and PROMETHEUS_REQUESTS")
     return BadAnswer(f"Prometheus answered with {status}: look at its own logs and load")
+
+
+def load_library() -> None:
+    """Imports it: 0.2 s, which a bot without Prometheus should not spend."""
+    with IMPORTING:
+        import bot.clients.bounded  # noqa: F401 - for whoever imports from it next
 
 
 def _labels(row: Any) -> Mapping[str, str]:

@@ -14,6 +14,8 @@ from bot.settings import Limits
 
 # Error lines from which on the service counts as bad; decision-table.md.
 _ENOUGH = 10
+# Of the probe's time, for reading: when all fails there is most to read, and a part of it is worth more than nothing.
+_OWN_SHARE = 0.9
 
 
 @dataclass
@@ -25,6 +27,7 @@ class _Reading:
     pods: int = 0
     tail_reached: int = 0
     cut: int = 0
+    late: int = 0
     failed: list[UpstreamError] = field(default_factory=list)
 
 
@@ -35,16 +38,22 @@ class LogsProbe:
 
     async def check(self, run: ProbeRun) -> Finding:
         cluster, limits = cluster_of(run), run.limits
+        until = asyncio.get_running_loop().time() + run.timeout_s * _OWN_SHARE
         pods = (await pod_facts(run)).names
         host = urlsplit(run.target.mistral.api_url).hostname or ""
         reading = _Reading(ErrorLines(host, limits.log_line_bytes))
         turns = asyncio.Semaphore(limits.log_streams)
         wanted = [(pod, container) for pod, containers in pods[: limits.log_pods] for container in containers]
-        async with asyncio.TaskGroup() as group:
-            for pod, container in wanted:
-                group.create_task(_read(cluster, pod, container, limits, reading, turns))
+        try:
+            async with asyncio.timeout_at(until), asyncio.TaskGroup() as group:
+                for pod, container in wanted:
+                    group.create_task(_read(cluster, pod, container, limits, reading, turns))
+        except TimeoutError:
+            reading.late = len(wanted) - reading.pods - len(reading.failed)
         if reading.failed and not reading.pods:
             raise reading.failed[0]
+        if reading.late and not reading.lines:
+            raise TimeoutError
         logs = Logs(
             lines=reading.lines,
             error_lines=reading.errors.count,
@@ -68,6 +77,7 @@ async def _read(
             async for block in _whole_lines(chunks, limits.log_line_bytes, reading):
                 lines += block.count(b"\n")
                 _scan(block, pod, limits.log_line_bytes, reading)
+                await asyncio.sleep(0)  # what has been received is handed out without a pause; others want a turn
         except NotFound:
             pass  # it has gone, or has not begun: no log to read
         except UpstreamError as error:
@@ -125,6 +135,8 @@ def _left_out(reading: _Reading, limits: Limits, pods: int) -> list[str]:
         told.append(f"all but the newest {limits.log_tail_lines} lines of {reading.tail_reached} containers")
     if pods > limits.log_pods:
         told.append(f"{pods - limits.log_pods} of {pods} pods")
+    if reading.late:
+        told.append(f"what {reading.late} containers had not told in time")
     if reading.cut:
         told.append(f"the ends of {reading.cut} lines longer than {limits.log_line_bytes} bytes")
     if reading.failed:

@@ -58,6 +58,21 @@ async def test_a_tail_that_was_reached_and_pods_over_the_limit_are_said() -> Non
     assert any("1 of 2 pods" in told for told in logs.left_out)
 
 
+async def test_what_was_read_in_time_counts_and_the_rest_is_said() -> None:
+    text = (STAMP + b"ERROR mistral 429\n") * 12
+    cluster = FakeCluster(objects={"Pod": [pod("a"), pod("b")]}, logs={"a": text, "b": text}, endless=frozenset({"b"}))
+    finding = await PROBE.check(probe_run(cluster=cluster, timeout_s=0.3))
+    assert isinstance(finding.signal, Logs)
+    assert finding.signal.error_lines == 24
+    assert finding.signal.left_out == ("what 1 containers had not told in time",)
+
+
+async def test_nothing_read_in_time_is_unknown() -> None:
+    cluster = FakeCluster(objects={"Pod": [pod("a")]}, logs={"a": b""}, endless=frozenset({"a"}))
+    with pytest.raises(TimeoutError):
+        await PROBE.check(probe_run(cluster=cluster, timeout_s=0.3))
+
+
 async def test_a_secret_in_a_line_is_shown_nowhere() -> None:
     logs = await read({"a": STAMP + b"ERROR Authorization: Bearer planted-secret-1\n"})
     assert "planted" not in repr(logs)
