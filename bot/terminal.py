@@ -1,10 +1,11 @@
 """The terminal's face: a triage as it happens, and what the doctor found, drawn with rich."""
 
+import io
+import sys
 from collections.abc import AsyncIterator
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +20,7 @@ _MARKS = {Verdict.OK: ("✓", "green"), Verdict.BAD: ("✗", "bold red"), Verdic
 
 async def show_live(handler: TriageHandler, target: str) -> TriageReport:
     """Runs a triage of ``target`` on stdout, a line a probe as it answers, then the diagnosis."""
-    console = Console(highlight=False)
+    console = _console()
     findings: dict[str, Finding] = {}
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
@@ -34,11 +35,11 @@ async def show_live(handler: TriageHandler, target: str) -> TriageReport:
 
 async def show_examined(examined: AsyncIterator[Examined]) -> int:
     """What the doctor finds, as it finds it; returns 1 if anything is not ok, else 0."""
-    console = Console(highlight=False)
+    console = _console()
     failed = 0
     async for one in examined:
         where = "" if one.target == DEFAULT_TARGET else f" ({one.target})"
-        console.print(Text(f"{one.system}{where}", style="bold"))
+        console.print(Text(_plain(f"{one.system}{where}"), style="bold"))
         if not one.results:
             console.print(Text("  not configured", style="dim"))
         for result in one.results:
@@ -49,6 +50,13 @@ async def show_examined(examined: AsyncIterator[Examined]) -> int:
                 console.print(Text(_plain(f"    {result.mend}"), style="yellow"))
     console.print(Text(f"{failed} to mend" if failed else "all is well", style="bold"))
     return 1 if failed else 0
+
+
+def _console() -> Console:
+    """Stdout, where a mark that its encoding lacks is no reason to fail."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Console(highlight=False)
 
 
 def _findings(findings: list[Finding] | tuple[Finding, ...]) -> Table:
@@ -71,8 +79,8 @@ def _report(report: TriageReport) -> Group:
     found = report.diagnosis
     colour = {"P1": "bold red", "P2": "bold yellow", "P3": "yellow", "P4": "green"}[found.severity]
     lines: list[Text | Table] = [
-        Text.from_markup(f"[{colour}]{found.severity}[/] [bold]{escape(found.headline)}[/] [dim]({found.cause})[/]"),
-        Text(f"{found.confidence} confidence, {report.duration_ms} ms, target {report.target}", style="dim"),
+        Text.assemble((found.severity, colour), " ", (_plain(found.headline), "bold"), (f" ({found.cause})", "dim")),
+        Text(_plain(f"{found.confidence} confidence, {report.duration_ms} ms, target {report.target}"), style="dim"),
         Text(),
         _findings(report.findings),
         Text(),
