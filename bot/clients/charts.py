@@ -29,14 +29,17 @@ class ChartProcess:
             "onset": None if onset is None else onset.timestamp(),
             "rollouts": [at.timestamp() for at in rollouts],
         }
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            _MODULE,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        try:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                _MODULE,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise BotError(f"the chart could not be drawn: no process could be started ({error.strerror})") from error
         try:
             async with asyncio.timeout(self._timeout_s):
                 png, _ = await child.communicate(json.dumps(document).encode())
