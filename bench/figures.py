@@ -23,7 +23,7 @@ class Figure:
         return self.limit is None or self.value <= self.limit
 
     def row(self) -> str:
-        promised = "" if self.limit is None else f"{self.limit:g} {self.unit}"
+        promised = "" if self.limit is None else f"{self.limit:.3g} {self.unit}"
         return f"| {self.what} | {self.value:.3g} {self.unit} | {promised} |"
 
 

@@ -83,7 +83,7 @@ def _world(target: Target, settings: Settings, http: Http, stack: AsyncExitStack
     if cluster and target.kubernetes.configured:
         from bot.clients.kubernetes import KubernetesCluster
 
-        kubernetes = KubernetesCluster(target.kubernetes, settings.limits)
+        kubernetes = KubernetesCluster(target.kubernetes, settings.limits, settings.network)
         stack.push_async_callback(kubernetes.close)
         world = replace(world, cluster=kubernetes)
     return world
@@ -160,7 +160,7 @@ async def serve(settings: Settings) -> int:
         loop.add_signal_handler(signum, stop.set)
     async with prober(settings) as asks:
         readiness, tasks, renderer = Readiness(), Tasks(), Renderer(settings.templates_dir)
-        tasks.start(asyncio.to_thread(_warm_up, settings, renderer), "the warm-up")
+        tasks.start(_warm_up(settings, asks, renderer), "the warm-up")
         messenger = SlackMessenger(
             client=web_client(settings),
             renderer=renderer,
@@ -190,8 +190,18 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
-def _warm_up(settings: Settings, renderer: "Renderer") -> None:
-    """Imports and compiles what the first triage would wait for; in a thread, beside the start."""
+async def _warm_up(settings: Settings, prober: Prober, renderer: "Renderer") -> None:
+    """Does what the first triage would wait for, beside the start: imports, templates, the login to the cluster."""
+    from bot.probes.control import PROBE
+
+    await asyncio.to_thread(_load_libraries, settings)
+    await asyncio.to_thread(renderer.compile_all)
+    for target in settings.targets:
+        # the lightest probe: with it comes the service's key, and so the cluster's login
+        await prober.run([PROBE], target.name, lambda _: None)
+
+
+def _load_libraries(settings: Settings) -> None:
     if any(target.kubernetes.configured for target in settings.targets):
         from bot.clients.kubeconfig import load_vendor
 
@@ -200,4 +210,3 @@ def _warm_up(settings: Settings, renderer: "Renderer") -> None:
         from bot.clients.prometheus import load_library
 
         load_library()
-    renderer.compile_all()
