@@ -11,7 +11,7 @@ from aiohttp import web
 
 from bot.clients.kubernetes import KubernetesCluster
 from bot.sandbox.kubernetes import TOKEN, kubeconfig
-from bot.settings import Kubernetes, Limits
+from bot.settings import Kubernetes, Limits, Network
 
 
 @asynccontextmanager
@@ -49,13 +49,14 @@ async def cluster_at(
     limits: Limits | None = None,
     timeout_s: float = 5.0,
     of_cluster: Mapping[str, Any] | None = None,
+    network: Network | None = None,
 ) -> AsyncIterator[KubernetesCluster]:
     """A client of the API at ``url``; ``config`` is where its kubeconfig is written, with ``of_cluster`` added."""
     document = json.loads(kubeconfig(url))
     document["users"][0]["user"]["token"] = token
     document["clusters"][0]["cluster"] |= of_cluster or {}
     await asyncio.to_thread(config.write_text, json.dumps(document))
-    cluster = KubernetesCluster(settings(config), limits or Limits(), timeout_s=timeout_s)
+    cluster = KubernetesCluster(settings(config), limits or Limits(), network or Network(), timeout_s=timeout_s)
     try:
         yield cluster
     finally:

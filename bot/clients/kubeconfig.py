@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -41,17 +42,26 @@ class Login:
         return self.configuration.tls_server_name or None
 
     async def authorization(self) -> str | None:
-        """The Authorization header; a pod's own token is read anew once a minute, as it is rotated."""
+        """The Authorization header; a pod's own token is read anew once a minute, as it is rotated.
+
+        Raises LoginExpired where a token cannot be read, or be sent.
+        """
         try:
             settings = await self.configuration.auth_settings()
         except (OSError, _vendor("config").ConfigException) as error:
             raise LoginExpired(f"the pod's own token cannot be read: {LOG_IN_AGAIN}") from error
-        return settings["BearerToken"]["value"] if "BearerToken" in settings else None
+        # a file's last line may end in a line feed, which no header can carry
+        value = settings["BearerToken"]["value"].strip() if "BearerToken" in settings else None
+        if value is not None and not value.isprintable():
+            raise LoginExpired(f"the token for the cluster holds control characters: {LOG_IN_AGAIN}")
+        return value
 
 
 async def log_in(settings: Kubernetes) -> Login:
-    """Reads the login; raises UpstreamError that names the file, or LoginExpired where a login command failed."""
-    await asyncio.to_thread(load_vendor)
+    """Reads the login; raises UpstreamError that names the file, or LoginExpired where a login command failed.
+
+    ``load_vendor`` should have been called before, in a thread.
+    """
     configuration = _vendor("client.configuration").Configuration()
     if settings.in_cluster:
         _load_own_account(configuration)
@@ -104,12 +114,25 @@ async def _load_files(settings: Kubernetes, configuration: Any) -> None:
         raise _malformed(named, f"the entries of context {context} are not complete") from error
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         raise _malformed(named, f"the entries of context {context} cannot be used") from error
+    for what, value in (("server", configuration.host), ("proxy-url", configuration.proxy or None)):
+        if value is not None and not _is_url(value):
+            raise _malformed(named, f"the {what} of context {context} is not an http:// or https:// URL")
+    if not isinstance(configuration.tls_server_name, str | None):
+        raise _malformed(named, f"the tls-server-name of context {context} is not a text")
     user = loader._user
     held = vars(loader)
     if user is not None and "exec" in user and "token" not in held and not held.get("cert_file"):
         # the vendor logs why a login command failed and goes on without a login, as nobody
         command = Path(str(user["exec"].value.get("command", "?"))).name
         raise LoginExpired(f"the login command {command} of context {context} failed: {LOG_IN_AGAIN}")
+
+
+def _is_url(value: object) -> bool:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+    except ValueError:
+        return False
+    return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _checked_context(named: str, wanted: str | None) -> str:
@@ -123,7 +146,8 @@ def _checked_context(named: str, wanted: str | None) -> str:
     for path in there:
         document = _read(path)
         contexts += [str(entry["name"]) for entry in document.get("contexts") or []]
-        current = document.get("current-context") or current
+        # as kubectl does: of several files the first that says so counts
+        current = current or document.get("current-context")
     context = wanted or current
     if context is None:
         raise UpstreamError(f"the kubeconfig {named} has no current context; set KUBE_CONTEXT")

@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from bot.clients.kubeconfig import LOG_IN_AGAIN, Login, log_in
+from bot.clients.kubeconfig import LOG_IN_AGAIN, Login, load_vendor, log_in
+from bot.clients.proxies import proxy_for
 from bot.errors import BadAnswer, Forbidden, LoginExpired, NotFound, Unreachable
-from bot.settings import Kubernetes, Limits
+from bot.settings import Kubernetes, Limits, Network
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -35,11 +36,12 @@ _LOGIN_AGE_S = 15.0
 
 
 class KubernetesCluster:
-    """One target's cluster. ``timeout_s`` bounds each answer, and for logs the wait between two pieces."""
+    """One target's cluster. ``timeout_s`` bounds a login and each answer, and for logs the wait between two pieces."""
 
-    def __init__(self, settings: Kubernetes, limits: Limits, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, settings: Kubernetes, limits: Limits, network: Network, *, timeout_s: float = 10.0) -> None:
         self._settings = settings
         self._limits = limits
+        self._network = network
         self._timeout_s = timeout_s
         self._login: Login | None = None
         self._logging_in = asyncio.Lock()
@@ -163,7 +165,7 @@ class KubernetesCluster:
                 if not answer.content.at_eof():
                     answer.close()
                 answer.release()
-        except aiohttp.InvalidURL as error:
+        except (aiohttp.InvalidURL, UnicodeError) as error:
             raise BadAnswer("the cluster's address is not a URL") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"the cluster at {_host(login.server)} cannot be reached: {_why(error)}") from error
@@ -174,8 +176,7 @@ class KubernetesCluster:
         import aiohttp
 
         if self._session is None:
-            # trust_env: HTTPS_PROXY and NO_PROXY as the environment has them
-            self._session = aiohttp.ClientSession(trust_env=True, connector=aiohttp.TCPConnector(limit=64))
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64))
         headers = {"Accept": "application/json", "User-Agent": "mistral-incident-bot"}
         authorization = await login.authorization()
         if authorization:
@@ -187,7 +188,7 @@ class KubernetesCluster:
             json=body,
             headers=headers,
             ssl=login.tls,
-            proxy=login.proxy,
+            proxy=login.proxy or proxy_for(login.server, self._network),
             server_hostname=login.server_name,
             timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=self._timeout_s, sock_read=self._timeout_s),
             allow_redirects=False,
@@ -198,9 +199,16 @@ class KubernetesCluster:
         async with self._logging_in:
             old = self._login
             stale = refused is not None and refused is old and _now() - refused.made > _LOGIN_AGE_S
-            if old is None or stale:
-                self._login = old = await log_in(self._settings)
-            return old
+            if old is not None and not stale:
+                return old
+            await asyncio.to_thread(load_vendor)  # a second the first time, which is not the login's
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    self._login = await log_in(self._settings)
+            except TimeoutError as error:
+                late = f"the login to the cluster took longer than {self._timeout_s:g} s"
+                raise LoginExpired(f"{late}: {LOG_IN_AGAIN}") from error
+            return self._login
 
     async def _refusal(self, answer: "ClientResponse", asked: str) -> Exception:
         where = f"{asked} in {self._settings.namespace}"

@@ -72,7 +72,9 @@ async def _enter(request: web.Request, handler: Any) -> web.StreamResponse:
         while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         _cut(request)
-    if fail == "401" or request.headers.get("Authorization") != f"Bearer {TOKEN}":
+    # as the API server does: the scheme in any case, which the vendor's in-cluster login uses
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if fail == "401" or (scheme.lower(), token) != ("bearer", TOKEN):
         return _status(401, "Unauthorized", "Unauthorized")
     request.app[_STATE].refresh()
     try:

@@ -1,17 +1,19 @@
 """The cluster client against the sandbox's API and against servers that misbehave, over real HTTP."""
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from bot.clients.kubernetes import KubernetesCluster
-from bot.errors import BadAnswer, BotError, LoginExpired, Unreachable, UpstreamError
+from bot.errors import BadAnswer, BotError, Forbidden, LoginExpired, NotFound, Unreachable, UpstreamError
 from bot.sandbox.kubernetes import TOKEN, application, kubeconfig
 from bot.sandbox.scenario import ClusterSpec, Expect, Scenario, World
-from bot.settings import Limits
+from bot.settings import Limits, Network
 from tests.clusters import cluster_at, serve, settings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -31,7 +33,7 @@ def answering(body: bytes, status: int = 200, **headers: str) -> web.Application
 
 
 async def refused(config: Path, context: str | None = None) -> BotError:
-    cluster = KubernetesCluster(settings(config, context=context), Limits(), timeout_s=0.5)
+    cluster = KubernetesCluster(settings(config, context=context), Limits(), Network(), timeout_s=0.5)
     try:
         with pytest.raises(UpstreamError) as raised:
             await cluster.get("Deployment", "mistral-service")
@@ -136,4 +138,99 @@ async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
         cluster_at(url, tmp_path / "config") as cluster,
     ):
         with pytest.raises(BadAnswer, match="answered 302"):
+            await cluster.get("Pod", "any")
+
+
+def streaming(*pieces: bytes, then: str, gone: list[str] | None = None) -> web.Application:
+    """Sends ``pieces`` of a log, then cuts the connection, hangs or ends well; ``gone`` notes that the client left."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for piece in pieces:
+            await response.write(piece)
+        if then == "cut" and request.transport is not None:
+            request.transport.close()
+        while then == "hang" and request.transport is not None:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.02)
+        if gone is not None:
+            gone.append(request.path)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/{anything:.*}", handle)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("then", "sentence"), [("cut", "the connection broke"), ("hang", "no answer in time"), ("end", "")]
+)
+async def test_what_came_of_a_log_before_it_broke_off_is_handed_out(then: str, sentence: str, tmp_path: Path) -> None:
+    received, said = b"", ""
+    async with (
+        serve(streaming(b"one\n", b"tw", then=then)) as url,
+        cluster_at(url, tmp_path / "config", timeout_s=0.3) as cluster,
+    ):
+        try:
+            async for chunk in cluster.log_chunks("any", "app", since_s=300, tail_lines=100):
+                received += chunk
+        except Unreachable as error:
+            said = str(error).rpartition(": ")[2]
+    assert (received, said) == (b"one\ntw", sentence)
+
+
+async def test_a_log_that_nobody_reads_to_its_end_is_closed(tmp_path: Path) -> None:
+    gone: list[str] = []
+    async with (
+        serve(streaming(b"one\n", then="hang", gone=gone)) as url,
+        cluster_at(url, tmp_path / "config") as cluster,
+    ):
+        chunks = cluster.log_chunks("any", "app", since_s=300, tail_lines=100)
+        assert isinstance(chunks, AsyncGenerator)
+        async with aclosing(chunks):
+            assert await anext(chunks) == b"one\n"
+        async with asyncio.timeout(5):
+            while gone == []:  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "sentence"),
+    [
+        (403, b"{}", Forbidden, "forbidden: get pods/log in default"),
+        (400, b'{"kind": "Status", "message": "waiting to start"}', NotFound, "waiting to start"),
+        (404, b"<html>", NotFound, "not found: get pods/log in default"),
+        (
+            500,
+            b'{"kind": "Status", "message": "a\\u001b[31m\\nb"}',
+            BadAnswer,
+            "answered 500 to get pods/log in default",
+        ),
+    ],
+    ids=["forbidden", "not begun", "gone", "broken"],
+)
+async def test_a_log_that_is_refused_says_why(
+    status: int, body: bytes, error: type[BotError], sentence: str, tmp_path: Path
+) -> None:
+    async with serve(answering(body, status)) as url, cluster_at(url, tmp_path / "config") as cluster:
+        with pytest.raises(error) as raised:
+            await anext(cluster.log_chunks("any", "app", since_s=300, tail_lines=100))
+    assert sentence in str(raised.value)
+    assert str(raised.value).isprintable()
+
+
+async def test_an_answer_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while request.transport is not None:
+            await response.write(b" ")
+            await asyncio.sleep(0.05)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/{anything:.*}", drip)
+    async with serve(app) as url, cluster_at(url, tmp_path / "config", timeout_s=0.3) as cluster:
+        with pytest.raises(Unreachable, match=r"no answer in time$"):
             await cluster.get("Pod", "any")
