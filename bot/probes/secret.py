@@ -5,7 +5,7 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-from bot.domain.objects import within
+from bot.domain.objects import Object, within
 from bot.domain.signals import Finding, ProbeName, SecretState, Verdict
 from bot.domain.workload import KeyReference, key_reference
 from bot.errors import NotFound, UpstreamError
@@ -24,14 +24,15 @@ class SecretProbe:
         cluster, settings = cluster_of(run), run.target.kubernetes
         reference = key_reference(await deployment(run), settings.secret, settings.secret_key)
         wanted = reference or KeyReference(settings.secret, settings.secret_key)
-        key = wanted.key or settings.secret_key
         try:
-            data = within(await cluster.get("Secret", wanted.secret), "data")
-            exists, has_key = True, key in data
+            held: Object | None = await cluster.get("Secret", wanted.secret)
         except NotFound:
             if reference is None:
                 raise
-            exists, has_key = False, False
+            held = None
+        data = within(held, "data")
+        key = _entry(wanted, data, settings.secret_key)
+        exists, has_key = held is not None, key in data
         state = SecretState(
             name=wanted.secret, key=key, referenced=reference is not None, exists=exists, has_key=has_key
         )
@@ -43,6 +44,14 @@ class SecretProbe:
             summary=f"Secret {wanted.secret}{missing or f' has the key {key}'}; {taken}",
             signal=state,
         )
+
+
+def _entry(reference: KeyReference, data: Object, usual_key: str) -> str:
+    """The key within the Secret; of a Secret that is taken whole the usual one, else one that sounds like it."""
+    if reference.key is not None or usual_key in data:
+        return reference.key or usual_key
+    sounding = (name for name in sorted(data) if "MISTRAL" in name.upper() and "KEY" in name.upper())
+    return next(sounding, usual_key)
 
 
 async def read_service_key(target: Target, cluster: Cluster | None, fallback: Secret | None) -> ServiceKey | None:
@@ -61,12 +70,10 @@ async def _from_cluster(target: Target, cluster: Cluster) -> str | None:
         _or_none(cluster, "Secret", settings.secret), _or_none(cluster, "Deployment", settings.deployment)
     )
     reference = None if wanted is None else key_reference(wanted, settings.secret, settings.secret_key)
-    held, key = usual, settings.secret_key
-    if reference is not None:
-        key = reference.key or key
-        if reference.secret != settings.secret:
-            held = await _or_none(cluster, "Secret", reference.secret)
-    encoded = within(held, "data").get(key)
+    reference = reference or KeyReference(settings.secret, settings.secret_key)
+    held = usual if reference.secret == settings.secret else await _or_none(cluster, "Secret", reference.secret)
+    data = within(held, "data")
+    encoded = data.get(_entry(reference, data, settings.secret_key))
     try:
         value = base64.b64decode(str(encoded or ""), validate=True).decode("ascii").strip()
     except ValueError:

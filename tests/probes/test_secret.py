@@ -65,18 +65,41 @@ def cluster(*secrets: Object, wanted: Object | None = None, forbidden: frozenset
             "Secret mistral-secrets has the key api-key; the pod template does not reference it",
         ),
         (
+            [],
+            [secret(unrelated="x", MISTRAL_KEY=encoded(PLANTED))],
+            "ok",
+            "Secret mistral-secrets has the key MISTRAL-KEY; the pods take it from there",
+        ),
+        (
+            [],
+            [secret(unrelated="x")],
+            "bad",
+            "Secret mistral-secrets has no key api-key; the pods take it from there",
+        ),
+        (
             [KEY],
             [{"metadata": {"name": "mistral-secrets"}, "data": ["api-key"]}],
             "bad",
             "Secret mistral-secrets has no key api-key; the pods take it from there",
         ),
     ],
-    ids=["well", "missing", "without the key", "optional", "another Secret", "literal", "malformed"],
+    ids=[
+        "well",
+        "missing",
+        "without the key",
+        "optional",
+        "another Secret",
+        "literal",
+        "whole",
+        "whole without",
+        "malformed",
+    ],
 )
 async def test_the_secret_is_told_in_one_line(
     env: list[Object], secrets: list[Object], verdict: str, summary: str
 ) -> None:
-    finding = await PROBE.check(probe_run(cluster=cluster(*secrets, wanted=deployment(container("app", *env)))))
+    wanted = deployment(container("app", *env)) if env else WHOLE
+    finding = await PROBE.check(probe_run(cluster=cluster(*secrets, wanted=wanted)))
     assert (finding.verdict, finding.summary) == (verdict, summary)
     assert isinstance(finding.signal, SecretState)
     assert finding.signal.has_key is (finding.verdict is Verdict.OK)
@@ -91,6 +114,7 @@ async def test_a_secret_that_nothing_references_and_that_is_not_there_is_unknown
 SETTINGS = {"KUBE_SECRET": "mistral-secrets", "MISTRAL_API_KEY": "fallback-key-9876543210"}
 FROM_SETTINGS = ServiceKey(value="fallback-key-9876543210", source="environment")
 FROM_SECRET = ServiceKey(value=PLANTED, source="secret")
+WHOLE = deployment(container(envFrom=[{"secretRef": {"name": "mistral-secrets"}}]))
 ELSEWHERE = deployment(container("app", taken("MISTRAL_API_KEY", "elsewhere", "k")))
 
 
@@ -105,6 +129,9 @@ ELSEWHERE = deployment(container("app", taken("MISTRAL_API_KEY", "elsewhere", "k
             FROM_SECRET,
         ),
         (cluster(secret(api_key=encoded(PLANTED)), forbidden=frozenset({"Deployment"})), FROM_SECRET),
+        (cluster(secret(MISTRAL_API_KEY=encoded(PLANTED)), wanted=WHOLE), FROM_SECRET),
+        (cluster(secret(api_key=encoded(PLANTED), MISTRAL_KEY=encoded("other")), wanted=WHOLE), FROM_SECRET),
+        (cluster(secret(MISTRAL_API_KEY=encoded(PLANTED)), wanted=deployment()), FROM_SETTINGS),
         (cluster(secret(api_key=encoded(PLANTED)), wanted=ELSEWHERE), FROM_SETTINGS),
         (cluster(secret(api_key=encoded(PLANTED)), forbidden=frozenset({"Secret"})), FROM_SETTINGS),
         (cluster(), FROM_SETTINGS),
@@ -122,6 +149,7 @@ ELSEWHERE = deployment(container("app", taken("MISTRAL_API_KEY", "elsewhere", "k
     ],
     ids=[
         *("the Secret's", "with a line's end", "not referenced", "another Secret's", "deployment forbidden"),
+        *("whole", "whole with the usual entry", "another entry of none"),
         *("another Secret is missing", "Secret forbidden", "no Secret", "no such key", "not base64", "not ASCII"),
         *("a number", "empty", "not ASCII within", "two lines", "two words", "no map", "expired", "no cluster"),
     ],
