@@ -92,7 +92,6 @@ def _log_to_stderr(settings: Settings) -> None:
     handler.setFormatter(RedactingFormatter(settings))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("bot").setLevel(logging.INFO)
-    # Bolt warns at each start that the token it finds in the environment is not used
     logging.getLogger("slack_bolt").setLevel(logging.ERROR)
 
 

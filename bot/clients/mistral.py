@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from bot.domain.redaction import redact
 from bot.domain.signals import Answer, Failure, Model
 from bot.ports import Exchange
 
 _RATE_LIMITS = ("x-ratelimit-", "ratelimitbysize-")
 _ALSO_KEPT = ("retry-after", "x-model-deprecation-timestamp", "mistral-correlation-id")
 _MESSAGE_CHARS = 300
+_LONGEST_CHARS = 20_000
 _HEADER_CHARS = 200
 
 
@@ -45,21 +47,21 @@ def answer(exchange: Exchange, *, expected: bool, key: str) -> dict[str, Any]:
         failure = Failure.GARBAGE
     told: dict[str, str | None] = {}
     if failure is None and not succeeded:
-        told = error_of(parse_json(exchange.body))
+        told = error_of(parse_json(exchange.body.replace(key.encode(), b"***")))
     return {
         "status": exchange.status,
         "failure": failure,
         "headers": kept_headers(exchange.headers),
         "first_byte_ms": exchange.first_byte_ms,
         "latency_ms": exchange.latency_ms,
-        **{name: None if text is None else text.replace(key, "***") for name, text in told.items()},
+        **told,
     }
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The rate limits and what else a diagnosis uses."""
     return {
-        name: value[:_HEADER_CHARS]
+        name: redact(value)[:_HEADER_CHARS]
         for name, value in headers.items()
         if name.startswith(_RATE_LIMITS) or name in _ALSO_KEPT
     }
@@ -99,7 +101,8 @@ def _one_detail(entry: Any) -> str:
 def _text(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    return " ".join(str(value).split())[:_MESSAGE_CHARS] or None
+    # redacted before it is cut: half a secret is not recognised as one
+    return redact(" ".join(str(value)[:_LONGEST_CHARS].split()))[:_MESSAGE_CHARS] or None
 
 
 def models_of(document: Any) -> tuple[Model, ...] | None:

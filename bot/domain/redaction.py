@@ -5,7 +5,8 @@ Ordinary text (UUIDs, hashes, pod names, trace ids) stays as it is: a pattern ne
 such as ``password`` before the value.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import re2
 
@@ -58,6 +59,17 @@ def redact(text: str) -> str:
         for pattern, instead in _PATTERNS:
             text = pattern.sub(instead, text)
     return text
+
+
+def redact_all(value: Any) -> Any:
+    """A JSON value with every text in it redacted; keys are our own."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {key: redact_all(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_all(held) for held in value]
+    return value
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:

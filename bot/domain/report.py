@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.domain.causes import Family
 from bot.domain.diagnosis import Diagnosis
+from bot.domain.redaction import redact_all
 from bot.domain.signals import Finding
 
 # Exit status of ``mistral-bot triage``; design.md, "Command line".
@@ -47,7 +48,7 @@ class TriageReport:
                     "verdict": finding.verdict,
                     "summary": finding.summary,
                     "duration_ms": finding.duration_ms,
-                    "data": finding.data,
+                    "data": redact_all(finding.data),
                 }
                 for finding in self.findings
             ],

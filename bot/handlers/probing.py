@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bot.domain.redaction import redact
 from bot.domain.signals import Finding, Verdict
 from bot.errors import UpstreamError
 from bot.ports import Clock, Cluster, Http, Metrics, Probe, ProbeRun, ServiceKey
@@ -122,7 +123,9 @@ class Prober:
         except Exception as error:
             logger.exception("the probe %s failed", probe.name)
             finding = _unknown(probe, f"the probe itself failed ({type(error).__name__}); the bot's log has more")
-        return replace(finding, duration_ms=round((self.clock.monotonic() - began) * 1000))
+        # whatever an upstream said, a summary is shown everywhere
+        spent_ms = round((self.clock.monotonic() - began) * 1000)
+        return replace(finding, summary=redact(finding.summary), duration_ms=spent_ms)
 
 
 async def _head_start(run: ProbeRun) -> None:

@@ -38,15 +38,19 @@ _UNREACHABLE = "unreachable"
 def web_client(settings: Settings) -> AsyncWebClient:
     """A client of Slack's Web API with the settings' token, proxy and certificates."""
     slack, network = settings.slack, settings.network
-    return AsyncWebClient(
+    proxy = proxy_for(slack.api_url, network)
+    client = AsyncWebClient(
         token=None if slack.bot_token is None else slack.bot_token.reveal(),
         base_url=slack.api_url,
         timeout=_TIMEOUT_S,
-        proxy=proxy_for(slack.api_url, network),
+        proxy=proxy,
         ssl=ssl.create_default_context(cafile=str(network.ca_file)) if network.ca_file else None,
         trust_env_in_session=False,
         retry_handlers=[],
     )
+    # without one it looks in the environment itself, and knows no NO_PROXY
+    client.proxy = proxy
+    return client
 
 
 @dataclass(frozen=True)

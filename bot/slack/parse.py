@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from bot.domain.redaction import redact
 from bot.settings import DEFAULT_TARGET
 from bot.variables import nearest
 
@@ -59,4 +60,5 @@ def calls_for_help(text: str) -> bool:
 
 
 def _short(word: str) -> str:
+    word = redact(word)
     return word if len(word) <= _LONGEST_WORD else word[: _LONGEST_WORD - 1] + "…"

@@ -11,7 +11,6 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackClientError
 
-from bot.clients.proxies import proxy_for
 from bot.errors import MessageError
 from bot.settings import Settings
 from bot.slack.listeners import Listeners
@@ -42,6 +41,8 @@ class SlackServer:
             return self._authorized()
 
         self.app = AsyncApp(
+            # else it makes one of the root's level, and warns at each start that the token is not used
+            logger=logging.getLogger("slack_bolt"),
             client=self.messenger.client,
             signing_secret="" if slack.signing_secret is None else slack.signing_secret.reveal(),
             # Bolt's own way asks auth.test within the first acknowledgement, and loses the request if that fails
@@ -93,10 +94,7 @@ class SlackServer:
         if token is None:
             return
         if self._socket is None:
-            self._socket = AsyncSocketModeHandler(
-                self.app,
-                app_token=token.reveal(),
-                web_client=self.messenger.client,
-                proxy=proxy_for(self.settings.slack.api_url, self.settings.network),
-            )
+            self._socket = AsyncSocketModeHandler(self.app, app_token=token.reveal(), web_client=self.messenger.client)
+            # as in messenger.web_client
+            self._socket.client.proxy = self.messenger.client.proxy
         await self._socket.client.connect()
