@@ -25,6 +25,11 @@ def load() -> tuple[Probe, ...]:
                 f"bot/probes/{found[probe.name][0]}.py and bot/probes/{module.name}.py both call their probe "
                 f"{str(probe.name)!r}; a name may be used once"
             )
+        elif probe.name not in set(ProbeName):
+            problems.append(
+                f"bot/probes/{module.name}.py calls its probe {str(probe.name)!r}; known names are "
+                f"{', '.join(ProbeName)} (ProbeName in bot/domain/signals.py)"
+            )
         else:
             found[probe.name] = (module.name, probe)
     if problems:
