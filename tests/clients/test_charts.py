@@ -53,7 +53,8 @@ async def test_a_child_that_crashes_is_an_error(script: str, tmp_path: Path, mon
 async def test_a_child_that_hangs_is_given_up_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pid = tmp_path / "pid"
     await _play(f"echo $$ > {pid}; printf '\\211PNG'; exec sleep 60", tmp_path, monkeypatch)
-    assert await refused(ChartProcess(timeout_s=0.5)) == "the chart was not drawn within 0.5 s"
+    async with asyncio.timeout(10):
+        assert await refused(ChartProcess(timeout_s=0.5)) == "the chart was not drawn within 0.5 s"
     with pytest.raises(ProcessLookupError):
         os.kill(int(await asyncio.to_thread(pid.read_text)), 0)
 
