@@ -5,19 +5,22 @@ within ``error``), ``{detail: text}`` or ``{detail: [{type, loc, msg}]}``.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.domain.redaction import redact
+from bot.domain.redaction import mask, redact
 from bot.domain.signals import Answer, Failure, Model
 from bot.ports import Exchange
 
-_RATE_LIMITS = ("x-ratelimit-", "ratelimitbysize-")
+_RATE_LIMITS = ("x-ratelimit-", "x-ratelimitbysize-", "ratelimitbysize-")
 _ALSO_KEPT = ("retry-after", "x-model-deprecation-timestamp", "mistral-correlation-id")
 _MESSAGE_CHARS = 300
 _LONGEST_CHARS = 20_000
 _HEADER_CHARS = 200
+_DETAILS = 3
+_LOOKED_AT = 50
+_DEEPEST = 4
 
 
 def parse_json(body: bytes) -> Any:
@@ -39,7 +42,7 @@ def _refuse(constant: str) -> None:
 def answer(exchange: Exchange, *, expected: bool, key: str) -> dict[str, Any]:
     """The fields of an :class:`~bot.domain.signals.Answer`; a 2xx without what was ``expected`` is garbage.
 
-    ``key`` is blotted out of the message, should the API quote it.
+    ``key`` is blotted out of all that is kept, should the API quote it.
     """
     failure = exchange.failure
     succeeded = exchange.status is not None and 200 <= exchange.status <= 299
@@ -47,62 +50,69 @@ def answer(exchange: Exchange, *, expected: bool, key: str) -> dict[str, Any]:
         failure = Failure.GARBAGE
     told: dict[str, str | None] = {}
     if failure is None and not succeeded:
-        told = error_of(parse_json(exchange.body.replace(key.encode(), b"***")))
+        told = error_of(parse_json(exchange.body), key)
     return {
         "status": exchange.status,
         "failure": failure,
-        "headers": kept_headers(exchange.headers),
+        "headers": kept_headers(exchange.headers, key),
         "first_byte_ms": exchange.first_byte_ms,
         "latency_ms": exchange.latency_ms,
         **told,
     }
 
 
-def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def kept_headers(headers: Mapping[str, str], key: str = "") -> dict[str, str]:
     """The rate limits and what else a diagnosis uses."""
     return {
-        name: redact(value)[:_HEADER_CHARS]
+        name: redact(mask(value, [key]))[:_HEADER_CHARS]
         for name, value in headers.items()
         if name.startswith(_RATE_LIMITS) or name in _ALSO_KEPT
     }
 
 
-def error_of(document: Any) -> dict[str, str | None]:
-    """``code``, ``type`` and ``message`` of an error's body, as text, None where it has none."""
-    held = document if isinstance(document, dict) else {}
-    inner = held.get("error")
-    if isinstance(inner, dict):
-        held = inner
-    told = held.get("message")
-    if told is None:
-        told = inner if isinstance(inner, str) else held.get("detail")
-    # {"message": {"detail": [...]}} is how 422 has come too
-    if isinstance(told, dict) and "detail" in told:
-        told = told["detail"]
-    return {"code": _text(held.get("code")), "type": _text(held.get("type")), "message": _message(told)}
+def error_of(document: Any, key: str = "") -> dict[str, str | None]:
+    """``code``, ``type`` and ``message`` of an error's body, as text without ``key``, None where it has none."""
+    held = tuple(_objects(document))
+
+    def first(name: str) -> str | None:
+        return next((text for one in held if (text := _text(one.get(name), key))), None)
+
+    told = (_message(one.get(name), key) for one in held for name in ("message", "detail", "error", "msg"))
+    return {"code": first("code"), "type": first("type"), "message": next(filter(None, told), None)}
 
 
-def _message(told: Any) -> str | None:
+def _objects(document: Any, deepest: int = _DEEPEST) -> Iterator[dict[str, Any]]:
+    """The objects that may tell of an error, innermost first: proxies and older versions wrap them in each other."""
+    if isinstance(document, dict) and deepest:
+        for name in ("error", "detail", "message"):
+            yield from _objects(document.get(name), deepest - 1)
+        yield document
+
+
+def _message(told: Any, key: str) -> str | None:
     if isinstance(told, list):
-        entries = [_one_detail(entry) for entry in told[:3]]
-        return "; ".join(entry for entry in entries if entry)[:_MESSAGE_CHARS] or None
-    return _text(told)
+        entries = [said for entry in told[:_LOOKED_AT] if (said := _one_detail(entry, key))]
+        return "; ".join(entries[:_DETAILS])[:_MESSAGE_CHARS] or None
+    return _text(told, key)
 
 
-def _one_detail(entry: Any) -> str:
+def _one_detail(entry: Any, key: str) -> str:
     if not isinstance(entry, dict):
-        return _text(entry) or ""
+        return _text(entry, key) or ""
     where = entry.get("loc")
     place = ".".join(str(part) for part in where if isinstance(part, str | int)) if isinstance(where, list) else ""
-    said = _text(entry.get("msg")) or ""
-    return f"{place}: {said}" if place and said else said
+    said = _text(entry.get("msg"), key) or ""
+    return (_text(f"{place}: {said}", key) or "") if place and said else said
 
 
-def _text(value: Any) -> str | None:
+def _text(value: Any, key: str = "") -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    # redacted before it is cut: half a secret is not recognised as one
-    return redact(" ".join(str(value)[:_LONGEST_CHARS].split()))[:_MESSAGE_CHARS] or None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    # masked before it is cut: half a secret is not recognised as one
+    said = mask(str(value), [key])[:_LONGEST_CHARS]
+    return redact(" ".join(said.split()))[:_MESSAGE_CHARS] or None
 
 
 def models_of(document: Any) -> tuple[Model, ...] | None:
