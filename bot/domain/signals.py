@@ -44,6 +44,12 @@ class Failure(StrEnum):
 
 
 _INTERNAL = {"internal": True}
+_ALLOWANCES = (
+    "x-ratelimit-limit-req-minute",
+    "x-ratelimit-remaining-tokens-month",
+    # what it was called until 2025
+    "x-ratelimitbysize-remaining-month",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +80,18 @@ class Answer:
     @property
     def is_server_error(self) -> bool:
         return self.failure is None and self.status is not None and 500 <= self.status <= 599
+
+    @property
+    def has_no_allowance(self) -> bool:
+        """429 with no requests a minute at all, or no tokens left this month."""
+        return self.is_status(429) and any(_none_left(self.headers.get(name, "")) for name in _ALLOWANCES)
+
+
+def _none_left(value: str) -> bool:
+    try:
+        return float(value) <= 0
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,15 +40,6 @@ def _status(*statuses: int) -> Callable[[Answer], bool]:
     return lambda answer: answer.is_status(*statuses)
 
 
-def _no_allowance(answer: Answer) -> bool:
-    """429 with no requests a minute at all, or no tokens left this month."""
-    exhausted = (
-        answer.headers.get("x-ratelimit-limit-req-minute"),
-        answer.headers.get("x-ratelimit-remaining-tokens-month"),
-    )
-    return answer.is_status(429) and any(value is not None and value.strip() in ("0", "0.0") for value in exhausted)
-
-
 def _model_refused(answer: CanaryAnswer) -> bool:
     invalid = answer.type == "invalid_model" or answer.code == "1500"
     return answer.is_status(404, 410) or (answer.is_status(400) and invalid)
@@ -167,7 +158,7 @@ ROWS: tuple[Row, ...] = (
         (
             Condition(
                 "402, or 429 with no allowance left",
-                lambda e: any_of((e.api(_status(402)), e.app_sees("402"), e.api(_no_allowance))),
+                lambda e: any_of((e.api(_status(402)), e.app_sees("402"), e.api(lambda a: a.has_no_allowance))),
             ),
         ),
         ("fallback",),

@@ -27,6 +27,8 @@ from tests.domain.cases import (
 P = ProbeName
 NO_ALLOWANCE = {"x-ratelimit-limit-req-minute": "0"}
 NO_TOKENS = {"x-ratelimit-remaining-tokens-month": "0"}
+NO_TOKENS_BY_SIZE = {"x-ratelimitbysize-remaining-month": "0"}
+NOT_TOLD = {"x-ratelimit-limit-req-minute": "none", "x-ratelimit-remaining-tokens-month": "NaN"}
 
 # (row, cause, remedies, findings)
 CASES: list[tuple[int, str, str, tuple[Finding, ...]]] = [
@@ -42,6 +44,8 @@ CASES: list[tuple[int, str, str, tuple[Finding, ...]]] = [
     (4, "quota_exhausted", "fallback", world(models(402))),
     (4, "quota_exhausted", "fallback", world(canaries(canary(429, headers=NO_ALLOWANCE)))),
     (4, "quota_exhausted", "fallback", world(canaries(canary(429, headers=NO_TOKENS)))),
+    (4, "quota_exhausted", "fallback", world(canaries(canary(429, headers=NO_TOKENS_BY_SIZE)))),
+    (4, "quota_exhausted", "fallback", world(models(429, headers={"x-ratelimit-remaining-tokens-month": "-52"}))),
     (4, "quota_exhausted", "fallback", world(traffic(0.3, by_code={"402": 5, "500": 1}))),
     (5, "model_forbidden", "fallback", world(canaries(canary(403, code="1910")))),
     (5, "model_forbidden", "fallback", world(*unknown(P.PROMETHEUS), logs(_403=12))),
@@ -55,6 +59,7 @@ CASES: list[tuple[int, str, str, tuple[Finding, ...]]] = [
     (8, "rate_limited_surge", "rate_limit_queue limit_concurrency", world(canaries(canary(429)), traffic(surge=True))),
     (9, "rate_limited", "rate_limit_queue limit_concurrency", world(canaries(canary(429, code="1300")))),
     (9, "rate_limited", "rate_limit_queue limit_concurrency", (models(429),)),
+    (9, "rate_limited", "rate_limit_queue limit_concurrency", (models(429, headers=NOT_TOLD),)),
     (10, "provider_outage", "fallback", world(models(503), canaries(canary(503)))),
     (10, "provider_outage", "fallback", world(models(500), *unknown(P.CANARY, P.PROMETHEUS), rollout(3))),
     (11, "dns_provider", "fallback", world(models("dns"), health(503))),
