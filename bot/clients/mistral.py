@@ -18,6 +18,7 @@ _ALSO_KEPT = ("retry-after", "x-model-deprecation-timestamp", "mistral-correlati
 _MESSAGE_CHARS = 300
 _LONGEST_CHARS = 20_000
 _HEADER_CHARS = 200
+_NAME_CHARS = 200
 _DETAILS = 3
 _LOOKED_AT = 50
 _DEEPEST = 4
@@ -115,22 +116,22 @@ def _text(value: Any, key: str = "") -> str | None:
     return redact(" ".join(said.split()))[:_MESSAGE_CHARS] or None
 
 
-def models_of(document: Any) -> tuple[Model, ...] | None:
-    """The rows of ``GET /v1/models``; None where it is not Mistral's list."""
+def models_of(document: Any, key: str = "") -> tuple[Model, ...] | None:
+    """The rows of ``GET /v1/models`` without ``key`` in what is shown of them; None where it is not Mistral's list."""
     rows = document.get("data") if isinstance(document, dict) else None
     if not isinstance(rows, list):
         return None
-    models = tuple(_model(row) for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str))
+    models = tuple(_model(row, key) for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str))
     return models if models or not rows else None
 
 
-def _model(row: Mapping[str, Any]) -> Model:
+def _model(row: Mapping[str, Any], key: str) -> Model:
     aliases = row.get("aliases")
     return Model(
-        id=row["id"],
+        id=mask(row["id"], [key])[:_NAME_CHARS],
         aliases=tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else (),
         deprecation=_date(row.get("deprecation")),
-        replacement=_text(row.get("deprecation_replacement_model")),
+        replacement=_text(row.get("deprecation_replacement_model"), key),
     )
 
 

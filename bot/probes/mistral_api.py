@@ -23,7 +23,7 @@ class MistralApiProbe:
         exchange = await run.http.fetch(
             "GET", f"{base}/v1/models", timeout_s=run.timeout_s, headers={"Authorization": f"Bearer {key.value}"}
         )
-        models = mistral.models_of(mistral.parse_json(exchange.body)) if exchange.status == 200 else None
+        models = mistral.models_of(mistral.parse_json(exchange.body), key.value) if exchange.status == 200 else None
         signal = MistralApi(
             **mistral.answer(exchange, expected=models is not None, key=key.value),
             models=models or (),

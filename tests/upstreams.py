@@ -1,0 +1,62 @@
+"""Upstreams that answer whatever a test says, on loopback, and a probe that asks one with the real HTTP client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bot.clients.http import HttpClient
+from bot.domain.signals import Finding
+from bot.ports import Probe
+from bot.settings import Limits, Network
+from tests.fakes import probe_run
+
+BAD_BODIES: Mapping[str, bytes] = {
+    "HTML": b"<!doctype html><html><title>Just a moment...</title></html>",
+    "not UTF-8": b'{"data": [], "choices": [], "status": {"indicator": "\xff\xfe"}}',
+    "NaN": b'{"data": [{"id": "a", "created": NaN}], "choices": [{}], "services": {"mistral": NaN}}',
+    "Infinity": b'{"data": [{"id": "a", "created": -Infinity}], "choices": [{}]}',
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+    "empty": b"",
+    "50 MB": b" " * 50_000_000,
+}
+
+
+@asynccontextmanager
+async def answering(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> AsyncIterator[str]:
+    """The URL of a server that answers each request with this, one a connection."""
+    told = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+    head = f"HTTP/1.1 {status} Told\r\n{told}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    playing: set[asyncio.Task[None]] = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head.encode())
+            writer.write(body)
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # it has read enough
+        finally:
+            writer.close()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        playing.add(asyncio.create_task(answer(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in playing:
+            task.cancel()
+        await asyncio.gather(*playing, return_exceptions=True)
+
+
+async def found_over_the_wire(probe: Probe, *, environ: Mapping[str, str], **overrides: Any) -> Finding:
+    """What ``probe`` finds with the real HTTP client and the usual limits."""
+    http = HttpClient(Network(), Limits().response_bytes)
+    try:
+        return await probe.check(probe_run(environ=environ, http=http, **overrides))
+    finally:
+        await http.close()
