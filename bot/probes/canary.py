@@ -16,16 +16,15 @@ class CanaryProbe:
     answers_when_late: bool = True
 
     async def check(self, run: ProbeRun) -> Finding:
-        """Asks every model; raises NotConfigured where there are no models or no key."""
+        """Asks every model; raises NotConfigured for no models or no key, BadAnswer for a key that cannot be sent."""
         models = run.target.mistral.canary_models
         if not models:
             raise NotConfigured("not configured: MISTRAL_CANARY_MODELS is empty")
         key = await run.service_key()
         if key is None:
             raise NotConfigured("not configured: no Mistral key in MISTRAL_API_KEY nor in the service's Secret")
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_ask(run, key, model)) for model in models]
-        answers = tuple(task.result() for task in tasks)
+        # not a TaskGroup: it would wrap the sentence about a key that cannot be sent
+        answers = tuple(await asyncio.gather(*(_ask(run, key, model) for model in models)))
         host = urlsplit(run.target.mistral.api_url).hostname or run.target.mistral.api_url
         fine = all(answer.ok and not answer.slow for answer in answers)
         return Finding(

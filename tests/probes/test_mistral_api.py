@@ -1,4 +1,4 @@
-"""The models of Mistral's API: what is ok, what is garbage, what counts as its status, and the key that stays unseen."""
+"""The models of Mistral's API: what is ok, what is garbage, what counts as its status, and the key stays unseen."""
 
 import json
 from typing import Any
