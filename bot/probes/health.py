@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bot.clients import mistral
+from bot.domain.redaction import mask
 from bot.domain.signals import Finding, Health, ProbeName, Verdict
 from bot.errors import NotConfigured
 from bot.ports import ProbeRun
@@ -36,7 +37,8 @@ _GOOD = frozenset(
         "active",
     ]
 )
-_STATE_KEYS = ("status", "state", "health", "ok", "healthy", "up", "available")
+_STATE_KEYS = ("status", "state", "health", "ok", "healthy", "up", "available", "reachable", "connected")
+_WORD_CHARS = 80
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class HealthProbe:
         exchange = await run.http.fetch("GET", url, timeout_s=run.timeout_s)
         answered = exchange.failure is None and exchange.status is not None and 200 <= exchange.status <= 299
         said, says_well = _of_mistral(mistral.parse_json(exchange.body)) if answered else (None, True)
+        if said is not None:
+            key = await run.service_key()
+            # before it is cut: half a key would not be found
+            said = mask(said, [] if key is None else [key.value])[:_WORD_CHARS]
         signal = Health(
             ok=answered and says_well,
             mistral=said,
@@ -72,14 +78,14 @@ def _of_mistral(document: Any) -> tuple[str | None, bool]:
     """(what ``services.mistral`` says, whether that is well); (None, True) where it is not there."""
     services = document.get("services") if isinstance(document, dict) else None
     state = services.get("mistral") if isinstance(services, dict) else None
-    if isinstance(state, dict):
+    while isinstance(state, dict):
         state = next((state[key] for key in _STATE_KEYS if state.get(key) is not None), None)
     if isinstance(state, bool):
         return str(state).lower(), state
     if isinstance(state, int | float):
         return str(state), state == 1 or 200 <= state <= 299
     if isinstance(state, str) and state.strip():
-        word = " ".join(state.split())[:80]
+        word = " ".join(state.split())
         return word, word.lower() in _GOOD
     return None, True
 
