@@ -6,6 +6,7 @@ such as ``password`` before the value.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import re2
@@ -78,3 +79,17 @@ def mask(text: str, secrets: Iterable[str]) -> str:
         if secret:
             text = text.replace(secret, MASK)
     return text
+
+
+def mask_within(value: Any, secrets: Iterable[str]) -> Any:
+    """``value`` with :func:`mask` applied to every text in it: in dataclasses, sequences and the values of mappings."""
+    secrets = tuple(secrets)
+    if type(value) is str:
+        return mask(value, secrets)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{one.name: mask_within(getattr(value, one.name), secrets) for one in fields(value)})
+    if isinstance(value, Mapping):
+        return {key: mask_within(held, secrets) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(mask_within(held, secrets) for held in value)
+    return value
