@@ -20,6 +20,7 @@ _FORMS = (("/api/v1/status.json", "/api/v1/incidents.json"), ("/api/v2/summary.j
 _CONCERNS = re.compile(
     r"\b(apis?|(?<!le )chat|completions?|inference|embeddings?|all (models|services))\b", re.IGNORECASE
 )
+_VERSION = re.compile(r"-(latest|\d{4})$")
 _OVER = frozenset({"resolved", "completed", "closed", "cancelled", "canceled", "postmortem", "scheduled"})
 _INDICATORS = {"up": "none", "operational": "none", "hasissues": "major", "undermaintenance": "maintenance"}
 _SHOWN = 10
@@ -118,8 +119,9 @@ def _concerns(incident: dict[str, Any], models: Sequence[str]) -> bool:
     if _CONCERNS.search(text):
         return True
     plain = _plain(text)
-    # mistral-small-latest is "Mistral Small" to people
-    return any(re.search(rf"\b{re.escape(_plain(model.removesuffix('-latest')))}\b", plain) for model in models)
+    # mistral-small-latest and mistral-small-2506 are "Mistral Small" to people
+    names = (_plain(_VERSION.sub("", model)) for model in models)
+    return any(re.search(rf"\b{re.escape(name)}\b", plain) for name in names)
 
 
 def _plain(text: str) -> str:
