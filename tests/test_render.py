@@ -9,7 +9,7 @@ from bot.domain.signals import Finding, LogLine, LogPattern, Logs, ProbeName, Ve
 from bot.errors import TemplateError
 from bot.ports import Reply
 from bot.render import SECTION, Message, Renderer
-from bot.sandbox.slack.methods import blocks_of
+from bot.sandbox.slack.limits import blocks_of
 from tests.domain.cases import NOW, world
 
 HOSTILE = "<!channel> <@U012> <https://evil|ok> & \"quotes\" 'single' ` ``` * \u202e\x00\x07 \n{{ 7*7 }} {% raw %}"

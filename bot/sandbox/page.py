@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bot.sandbox.mrkdwn import to_html
 from bot.sandbox.scenario import Scenario, World
 from bot.sandbox.slack import Message, Workspace
-from bot.sandbox.slack.workspace import USERS
+from bot.sandbox.slack.model import USERS
 
 _CSP = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'"
 _ASSETS = Path(__file__).with_name("assets")

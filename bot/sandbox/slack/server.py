@@ -14,8 +14,10 @@ import aiohttp
 from aiohttp import WSMsgType, web
 
 from bot.sandbox.scenario import World
-from bot.sandbox.slack.methods import METHODS, SCOPES, SlackRefusal, blocks_of
-from bot.sandbox.slack.workspace import BOT_USER, Call, Message, Workspace
+from bot.sandbox.slack.limits import SlackRefusal, blocks_of, named
+from bot.sandbox.slack.methods import METHODS, SCOPES
+from bot.sandbox.slack.model import BOT_USER, Call, Message
+from bot.sandbox.slack.workspace import Acknowledged, Workspace
 
 BOT_TOKEN = "xoxb-sandbox-bot-token"  # noqa: S105 - of a workspace that exists in memory alone
 APP_TOKEN = "xapp-sandbox-app-token"  # noqa: S105
@@ -81,16 +83,14 @@ class SlackServer:
             raise SlackRefusal("invalid_auth" if token else "not_authed")
         return METHODS[method](self.workspace, arguments)
 
-    async def deliver(self, kind: str, payload: dict[str, Any]) -> float:
-        """Brings the payload to the bot; gives the seconds until it was acknowledged; raises TimeoutError."""
+    async def deliver(self, kind: str, payload: dict[str, Any], retry: int = 0) -> Acknowledged:
+        """Brings the payload to the bot, as the ``retry``-th try again; raises TimeoutError or LookupError."""
         began = time.monotonic()
-        if self.request_url is not None:
-            await self._post(kind, payload)
-        else:
-            await self._send(kind, payload)
-        return time.monotonic() - began
+        carry = self._send if self.request_url is None else self._post
+        body = await carry(kind, payload, retry)
+        return Acknowledged(time.monotonic() - began, body)
 
-    async def _send(self, kind: str, payload: dict[str, Any]) -> None:
+    async def _send(self, kind: str, payload: dict[str, Any], retry: int) -> dict[str, Any] | None:
         if not self._sockets:
             raise LookupError("the bot is not connected")
         envelope = {
@@ -101,19 +101,21 @@ class SlackServer:
         }
         acked: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._acks[str(envelope["envelope_id"])] = acked
-        for attempt in range(_DELIVERIES):
+        for attempt in range(retry, retry + _DELIVERIES):
             again = {"retry_attempt": attempt, "retry_reason": "timeout"} if attempt else {}
             await self._sockets[-1].send_json({**envelope, **again})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(acked), _ACK_S)
-                return
+                held = (await asyncio.wait_for(asyncio.shield(acked), _ACK_S)).get("payload")
+                return held if isinstance(held, dict) else None
         raise TimeoutError(f"{kind} was not acknowledged")
 
-    async def _post(self, kind: str, payload: dict[str, Any]) -> None:
+    async def _post(self, kind: str, payload: dict[str, Any], retry: int) -> dict[str, Any] | None:
         form = {"slash_commands": payload, "interactive": {"payload": json.dumps(payload)}}.get(kind)
         body = json.dumps(payload) if form is None else urlencode(form)
         content_type = "application/json" if form is None else "application/x-www-form-urlencoded"
         headers = {**signed(body), "Content-Type": content_type}
+        if retry:
+            headers |= {"X-Slack-Retry-Num": str(retry), "X-Slack-Retry-Reason": "http_timeout"}
         timeout = aiohttp.ClientTimeout(total=_ACK_S)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
@@ -121,6 +123,12 @@ class SlackServer:
         ):
             if response.status != 200:
                 raise LookupError(f"the bot answered {response.status}")
+            said = await response.read()
+        try:
+            held = json.loads(said)
+        except ValueError:
+            return None
+        return held if isinstance(held, dict) else None
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(heartbeat=10)
@@ -155,7 +163,7 @@ class SlackServer:
             return web.Response(status=404, text="expired_url")
         body = await request.json()
         try:
-            blocks = blocks_of(body)
+            blocks = named(blocks_of(body))
         except SlackRefusal as refusal:
             return web.json_response(refusal.answer, status=400)
         self.workspace.response_urls[key] = (channel, user, left - 1)

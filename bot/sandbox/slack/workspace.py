@@ -1,174 +1,249 @@
-"""The workspace: people, channels, messages and files, and what was called when; everything in memory."""
+"""What people do in the workspace: type, click, choose, fill in, react; each reaches the bot as Slack delivers it."""
 
-import asyncio
-import itertools
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-BOT_USER = "U0SANDBOXBOT"
-TEAM = "T0SANDBOX"
-USERS = {"U0REQUESTER": "Robin", "U0APPROVER": "Ada", "U0COMMANDER": "Chris", BOT_USER: "mistral-bot"}
-CHANNELS = {"C0INCIDENTS": "incidents", "C0GENERAL": "general"}
-
-
-@dataclass
-class Message:
-    """One message; ``only_for`` is the user who alone sees it, ``thread_ts`` the message that it answers."""
-
-    channel: str
-    ts: str
-    user: str
-    text: str = ""
-    blocks: list[dict[str, Any]] = field(default_factory=list)
-    thread_ts: str | None = None
-    only_for: str | None = None
-    edits: int = 0
-    files: list[str] = field(default_factory=list)
-
-    @property
-    def all_text(self) -> str:
-        """Everything that a person could read in it, markup and all."""
-        return "\n".join([self.text, *map(str, self.blocks)])
+from bot.sandbox.slack.filling import Values, element_state, elements, state
+from bot.sandbox.slack.limits import SlackRefusal, view_of
+from bot.sandbox.slack.memory import Memory
+from bot.sandbox.slack.methods_views import replace
+from bot.sandbox.slack.model import APP_ID, BOT_USER, TEAM, Message, View
 
 
 @dataclass(frozen=True)
-class Call:
-    """One call of the Web API; ``at`` is the monotonic clock's."""
+class Acknowledged:
+    """The bot's acknowledgement: after how many seconds, and what it said with it, if anything."""
 
-    method: str
-    at: float
-    arguments: dict[str, Any]
-
-
-Deliver = Callable[[str, dict[str, Any]], Awaitable[float]]
+    seconds: float
+    body: dict[str, Any] | None = None
 
 
-class Workspace:
-    """What people see. ``deliver`` is set by the server: it takes (kind, payload) and gives the seconds to the ack."""
+Deliver = Callable[[str, dict[str, Any], int], Awaitable[Acknowledged]]
+_COMMON = {"api_app_id": APP_ID, "token": "unused"}
+_ROBIN = "U0REQUESTER"
+
+
+class Workspace(Memory):
+    """``deliver`` is set by the server: (kind, payload, number of the retry) to the acknowledgement.
+
+    Whatever delivers raises LookupError while the bot is not connected, TimeoutError where it does not acknowledge.
+    """
 
     def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self.files: dict[str, bytes] = {}
-        self.calls: list[Call] = []
-        self.members: set[str] = set(CHANNELS)
-        """The channels that the bot is in."""
+        super().__init__()
         self.deliver: Deliver | None = None
-        self.response_urls: dict[str, tuple[str, str, int]] = {}
-        """(channel, user, posts left) by the URL's last part."""
-        self.base_url = ""
-        self._count = itertools.count(1)
-        self.tick = asyncio.Event()
-        """Set, and replaced by a new one, at each change."""
+        self._last: tuple[str, dict[str, Any]] | None = None
 
-    def new_ts(self) -> str:
-        return f"{int(time.time())}.{next(self._count):06d}"
-
-    def changed(self) -> None:
-        self.tick, past = asyncio.Event(), self.tick
-        past.set()
-
-    async def wait_for(self, found: Callable[[], Any], timeout_s: float = 15) -> Any:
-        """The first true value of ``found``, asked again at each change; raises TimeoutError."""
-        async with asyncio.timeout(timeout_s):
-            while not (value := found()):
-                await self.tick.wait()
-            return value
-
-    def add(self, message: Message) -> Message:
-        self.messages.append(message)
-        self.changed()
-        return message
-
-    def find(self, channel: str, ts: str) -> Message | None:
-        return next((one for one in self.messages if (one.channel, one.ts) == (channel, ts)), None)
-
-    async def command(self, text: str, *, user: str = "U0REQUESTER", channel: str = "C0INCIDENTS") -> float:
+    async def command(self, text: str, *, user: str = _ROBIN, channel: str = "C0INCIDENTS") -> float:
         """Somebody types ``/mistral text``; gives the seconds until it was acknowledged."""
-        return await self._deliver(
-            "slash_commands",
-            {
-                "command": "/mistral",
-                "text": text,
-                "user_id": user,
-                "user_name": USERS[user],
-                "channel_id": channel,
-                "channel_name": CHANNELS.get(channel, "private"),
-                "team_id": TEAM,
-                "trigger_id": self.new_ts(),
-                "response_url": self._response_url(channel, user),
-                "api_app_id": "A0SANDBOX",
-                "token": "unused",
-            },
-        )
+        held = self.channels.get(channel)
+        name = "directmessage" if held and held.is_im else held.name if held else "privategroup"
+        payload = {
+            "command": "/mistral",
+            "text": text,
+            "user_id": user,
+            "user_name": self.people[user].name.lower(),
+            "channel_id": channel,
+            "channel_name": name,
+            "team_id": TEAM,
+            "trigger_id": self.new_trigger(user),
+            "response_url": self._response_url(channel, user),
+        }
+        return (await self._deliver("slash_commands", {**_COMMON, **payload})).seconds
 
-    async def click(self, message: Message, action_id: str, *, user: str = "U0REQUESTER") -> float:
-        """Somebody clicks a button of ``message``; raises LookupError where there is no such button."""
-        for block in message.blocks:
-            for element in block.get("elements", ()):
-                if element.get("action_id") == action_id:
-                    payload = self._click_payload(message, block, element, user)
-                    return await self._deliver("interactive", payload)
-        raise LookupError(f"the message has no button {action_id}")
-
-    async def say(self, text: str, *, user: str = "U0REQUESTER", channel: str = "C0INCIDENTS") -> float:
+    async def say(
+        self, text: str, *, user: str = _ROBIN, channel: str = "C0INCIDENTS", thread_ts: str | None = None
+    ) -> float:
         """Somebody writes in a channel; the bot is told where it is a member, and of mentions as such."""
-        message = self.add(Message(channel=channel, ts=self.new_ts(), user=user, text=text))
-        if channel not in self.members:
+        message = self.add(Message(channel=channel, ts=self.new_ts(), user=user, text=text, thread_ts=thread_ts))
+        held = self.channels[channel]
+        if BOT_USER not in held.members:
             return 0.0
-        kind = "app_mention" if f"<@{BOT_USER}>" in text else "message"
+        kind = "im" if held.is_im else "group" if held.is_private else "channel"
         event = {
-            "type": kind,
+            "type": "app_mention" if f"<@{BOT_USER}>" in text else "message",
             "channel": channel,
             "user": user,
             "text": text,
             "ts": message.ts,
-            "channel_type": "channel",
+            "channel_type": kind,
+            **({"thread_ts": thread_ts} if thread_ts else {}),
         }
-        return await self._deliver(
-            "events_api",
-            {
-                "type": "event_callback",
-                "event_id": f"Ev{message.ts}",
-                "team_id": TEAM,
-                "api_app_id": "A0SANDBOX",
-                "event": event,
-                "authorizations": [{"team_id": TEAM, "user_id": BOT_USER, "is_bot": True}],
-            },
-        )
+        return (await self._event(event)).seconds
 
-    def _click_payload(
-        self, message: Message, block: dict[str, Any], element: dict[str, Any], user: str
-    ) -> dict[str, Any]:
-        return {
-            "type": "block_actions",
-            "user": {"id": user, "name": USERS[user], "team_id": TEAM},
-            "team": {"id": TEAM, "domain": "sandbox"},
-            "channel": {"id": message.channel, "name": CHANNELS.get(message.channel, "private")},
-            "message": {"ts": message.ts, "text": message.text, "blocks": message.blocks},
-            "container": {"type": "message", "message_ts": message.ts, "channel_id": message.channel},
-            "trigger_id": self.new_ts(),
-            "api_app_id": "A0SANDBOX",
-            "token": "unused",
-            "response_url": self._response_url(message.channel, user),
-            "actions": [
-                {
-                    "type": element["type"],
-                    "action_id": element["action_id"],
-                    "block_id": block.get("block_id", "b"),
-                    "value": element.get("value"),
-                    "action_ts": self.new_ts(),
-                }
-            ],
+    async def react(self, message: Message, emoji: str, *, user: str = _ROBIN) -> float:
+        """Somebody reacts to ``message``; raises LookupError where they have already."""
+        users = message.reactions.setdefault(emoji, [])
+        if user in users:
+            raise LookupError(f"{user} has reacted with {emoji} already")
+        users.append(user)
+        self.changed()
+        if BOT_USER not in self.channels[message.channel].members:
+            return 0.0
+        event = {
+            "type": "reaction_added",
+            "user": user,
+            "reaction": emoji,
+            "item_user": message.user,
+            "item": {"type": "message", "channel": message.channel, "ts": message.ts},
+            "event_ts": self.new_ts(),
         }
+        return (await self._event(event)).seconds
+
+    async def open_home(self, user: str = _ROBIN) -> float:
+        """Somebody opens the bot's App Home."""
+        event: dict[str, Any] = {
+            "type": "app_home_opened",
+            "user": user,
+            "channel": self.direct(user).id,
+            "tab": "home",
+            "event_ts": self.new_ts(),
+        }
+        if user in self.homes:
+            event["view"] = self.homes[user].payload()
+        return (await self._event(event)).seconds
+
+    async def shortcut(self, callback_id: str, message: Message, *, user: str = _ROBIN) -> float:
+        """Somebody uses a shortcut from the menu of ``message``."""
+        payload = {
+            "type": "message_action",
+            "callback_id": callback_id,
+            "action_ts": self.new_ts(),
+            "message_ts": message.ts,
+            "message": message.payload(),
+            **self._where(message, user),
+        }
+        return (await self._interact(user, payload)).seconds
+
+    async def click(
+        self, where: Message | View, action_id: str, *, user: str = _ROBIN, value: str | None = None
+    ) -> float:
+        """Somebody clicks a button, the first called so (with that ``value``); raises LookupError if there is none.
+
+        What counts is the object given, not what the message has become: ``message.as_seen()`` is clicked on later.
+        """
+        for block, element in _placed(where, action_id):
+            if element["type"] == "button" and value in (None, element.get("value")):
+                return await self._act(where, block, element, {"value": element.get("value")}, user)
+        raise LookupError(f"there is no button {action_id}")
+
+    async def choose(self, where: Message | View, action_id: str, value: Any, *, user: str = _ROBIN) -> float:
+        """Somebody chooses from a menu or the like, outside a form; values are as for ``submit``."""
+        for block, element in _placed(where, action_id):
+            if element["type"] != "button":
+                return await self._act(where, block, element, element_state(element, value, self.people), user)
+        raise LookupError(f"there is no menu {action_id}")
+
+    async def submit(self, view: View, values: Values | None = None, *, user: str | None = None) -> dict[str, Any]:
+        """Somebody submits a modal; gives what the bot acknowledged with, {} for nothing.
+
+        ``values`` is {block_id: {action_id: value}}: text, an option's value or a list of them, a user's id, Unix
+        seconds or ISO 8601 for a date and time; what is not given stays as it was filled in from the start. Raises
+        LookupError for what Slack's client does not let through, and for an answer that it cannot show.
+        A modal that has closed may be submitted once more, as a double click does.
+        """
+        held = state(view.blocks, values or {}, self.people)
+        payload = {"type": "view_submission", "view": view.payload(held), "response_urls": []}
+        answer = (await self._interact(user or view.user, payload)).body or {}
+        self._answered(view, answer)
+        return answer
+
+    def _answered(self, view: View, answer: dict[str, Any]) -> None:
+        shown, action = self.find_view(view.id), answer.get("response_action")
+        if shown is None:
+            return  # submitted twice, and closed by the first
+        if action is None or action == "clear":
+            del self.views[shown.user]
+        elif action == "update":
+            try:
+                replace(self, shown, view_of(answer, "modal"))
+            except SlackRefusal as refusal:
+                raise LookupError(f"Slack cannot show the new view: {refusal.answer}") from refusal
+        elif action == "errors":
+            inputs = {block["block_id"] for block in shown.blocks if block["type"] == "input"}
+            errors = answer.get("errors")
+            if not errors or not set(errors) <= inputs:
+                raise LookupError(f"Slack shows errors at inputs alone, {sorted(inputs)}, not at {errors}")
+            shown.errors = {block: str(text) for block, text in errors.items()}
+        else:
+            raise LookupError(f"Slack does not know the response_action {action}")
+        self.changed()
+
+    async def close(self, view: View) -> None:
+        """Somebody closes a modal; the bot is told where it asked to be."""
+        self.views.pop(view.user, None)
+        self.changed()
+        if view.body.get("notify_on_close"):
+            await self._interact(view.user, {"type": "view_closed", "view": view.payload(), "is_cleared": False})
+
+    async def redeliver_last(self, times: int = 1) -> dict[str, Any]:
+        """Slack delivers the last event, command or interaction once more, as its ``times``-th retry."""
+        if self._last is None or self.deliver is None:
+            raise LookupError("nothing has been delivered")
+        return (await self.deliver(*self._last, times)).body or {}
+
+    async def _act(
+        self, where: Message | View, block: dict[str, Any], element: dict[str, Any], held: dict[str, Any], user: str
+    ) -> float:
+        action = {
+            "type": element["type"],
+            "action_id": element["action_id"],
+            "block_id": block.get("block_id", "b"),
+            "action_ts": self.new_ts(),
+            **held,
+        }
+        payload: dict[str, Any] = {"type": "block_actions", "actions": [action]}
+        chosen = {} if element["type"] == "button" else {action["block_id"]: {element["action_id"]: held}}
+        if isinstance(where, View):
+            container = {"type": "view", "view_id": where.id}
+            payload |= {"container": container, "view": where.payload(chosen)}
+        else:
+            container = {"type": "message", "message_ts": where.ts, "channel_id": where.channel}
+            message = {} if where.only_for else {"message": where.payload()}
+            held_by = {"container": {**container, "is_ephemeral": bool(where.only_for)}, "state": {"values": chosen}}
+            payload |= {**held_by, **message, **self._where(where, user)}
+        return (await self._interact(user, payload)).seconds
+
+    def _where(self, message: Message, user: str) -> dict[str, Any]:
+        held = self.channels.get(message.channel)
+        return {
+            "channel": {"id": message.channel, "name": held.name if held else "privategroup"},
+            "response_url": self._response_url(message.channel, user),
+        }
+
+    async def _interact(self, user: str, payload: dict[str, Any]) -> Acknowledged:
+        who = {"id": user, "name": self.people[user].name.lower(), "username": "", "team_id": TEAM}
+        common = {"user": who, "team": {"id": TEAM, "domain": "sandbox"}, "trigger_id": self.new_trigger(user)}
+        return await self._deliver("interactive", {**_COMMON, **common, **payload})
+
+    async def _event(self, event: dict[str, Any]) -> Acknowledged:
+        payload = {
+            "type": "event_callback",
+            "event_id": f"Ev{self.new_ts()}",
+            "event_time": int(float(self.new_ts())),
+            "team_id": TEAM,
+            "event": event,
+            "authorizations": [{"team_id": TEAM, "user_id": BOT_USER, "is_bot": True}],
+        }
+        return await self._deliver("events_api", {**_COMMON, **payload})
 
     def _response_url(self, channel: str, user: str) -> str:
         key = self.new_ts().replace(".", "")
         self.response_urls[key] = (channel, user, 5)
         return f"{self.base_url}/response/{key}"
 
-    async def _deliver(self, kind: str, payload: dict[str, Any]) -> float:
+    async def _deliver(self, kind: str, payload: dict[str, Any]) -> Acknowledged:
         if self.deliver is None:
             raise LookupError("the bot is not connected")
-        return await self.deliver(kind, payload)
+        self._last = (kind, payload)
+        return await self.deliver(kind, payload, 0)
+
+
+def _placed(where: Message | View, action_id: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    return [
+        (block, element)
+        for block in where.blocks
+        for element in elements(block)
+        if element.get("action_id") == action_id
+    ]
