@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from bot.domain.diagnosis import diagnose
 from bot.domain.signals import Failure, Finding, MistralApi, Verdict
 from bot.errors import NotConfigured
 from bot.ports import Exchange
 from bot.probes.mistral_api import PROBE
-from tests.fakes import FakeHttp, probe_run
+from tests.fakes import NOW, FakeHttp, probe_run
 from tests.upstreams import BAD_BODIES, answering, found_over_the_wire
 
 KEY = "k9+planted/0123456789abcdef"
@@ -139,6 +140,29 @@ async def test_a_key_that_the_api_quotes_is_nowhere_in_the_finding(status: int) 
     }
     finding = await found(status, said, headers={"mistral-correlation-id": KEY, "retry-after": f"{KEY} s"})
     assert "planted" not in finding.summary + json.dumps(finding.data) + repr(finding.signal)
+
+
+@pytest.mark.parametrize(
+    ("date", "warned"),
+    [
+        ("2026-07-02", True),
+        ("2026-07-31T12:00:00Z", True),
+        ("2026-07-31T14:00:00+02:00", True),
+        ("2026-07-31T12:00:01Z", False),
+        ("2026-06-30", False),
+        ("9999-12-31T23:59:59-23:59", False),
+        ("0001-01-01T00:00:00+23:59", False),
+        ("in July", False),
+        (None, False),
+    ],
+)
+async def test_a_model_that_is_deprecated_within_30_days_is_warned_of_on_its_day(
+    date: str | None, warned: bool
+) -> None:
+    row = {"id": "old", "deprecation": date, "deprecation_replacement_model": "new"}
+    finding = await found(body={"data": [row]})
+    warning = f"old will be deprecated on {date[:10]}; move to new" if date else ""
+    assert diagnose([finding], NOW).warnings == ((warning,) if warned else ())
 
 
 async def test_a_short_key_does_not_show_a_large_part_of_itself() -> None:
