@@ -71,7 +71,8 @@ class _Api:
             elif known is None and model not in _listed(self._spec):
                 spec = AnswerSpec(status=400, body=_invalid_model(model))
             else:
-                spec = AnswerSpec(body=spec.body, headers={**_OK_HEADERS, **spec.headers}, delay_s=spec.delay_s)
+                headers = {**_OK_HEADERS, **_deprecated(self._spec.deprecation.get(model)), **spec.headers}
+                spec = AnswerSpec(body=spec.body, headers=headers, delay_s=spec.delay_s)
         return spec, str(model)
 
 
@@ -85,7 +86,7 @@ def _models(spec: MistralSpec) -> dict[str, Any]:
 
 def _model(name: str, days_left: int | None) -> dict[str, Any]:
     embeds = "embed" in name
-    end = None if days_left is None else datetime.now(UTC) + timedelta(days=days_left)
+    end = _end(days_left)
     return {
         "id": name,
         "object": "model",
@@ -96,10 +97,19 @@ def _model(name: str, days_left: int | None) -> dict[str, Any]:
         "description": None,
         "max_context_length": 8192 if embeds else 131072,
         "aliases": [],
-        "deprecation": None if end is None else end.isoformat(timespec="seconds"),
+        "deprecation": end,
         "deprecation_replacement_model": None if end is None else "mistral-medium-latest",
         "type": "base",
     }
+
+
+def _end(days_left: int | None) -> str | None:
+    return None if days_left is None else (datetime.now(UTC) + timedelta(days=days_left)).isoformat(timespec="seconds")
+
+
+def _deprecated(days_left: int | None) -> dict[str, str]:
+    end = _end(days_left)
+    return {} if end is None else {"x-model-deprecation-timestamp": end}
 
 
 def _completion(model: str, kind: str) -> dict[str, Any]:
