@@ -4,6 +4,9 @@
     ├── SettingsError          the settings are wrong; .problems has one line each
     ├── TemplateError          a template cannot be rendered, or not within Slack's limits
     ├── MessageError           Slack did not take a message; .code is Slack's word for why
+    ├── StoreError             the database cannot be used; nothing was changed
+    │   ├── Conflict           somebody else changed the same thing first
+    │   └── AlreadyDone        this very request was carried out before
     └── UpstreamError          something that was asked could not answer; the sentence says what to do
         ├── NotConfigured      it is switched off in the settings
         ├── Unreachable        no answer: network, time-out, cut in the middle
@@ -44,6 +47,18 @@ class MessageError(BotError):
         super().__init__(sentence)
         self.code = code
         self.retry_after_s = retry_after_s
+
+
+class StoreError(BotError):
+    """The database cannot be reached or used; the transaction was undone."""
+
+
+class Conflict(StoreError):
+    """Somebody else changed the same thing first: read it again."""
+
+
+class AlreadyDone(StoreError):
+    """This very request (a click, a submitted modal) was carried out before."""
 
 
 class UpstreamError(BotError):

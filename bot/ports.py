@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from bot.domain.incident import Change, Incident, Outgoing
 from bot.domain.signals import Failure, Finding, ProbeName
+from bot.domain.timeline import Entry
 from bot.settings import Labels, Limits, Settings, Target
 
 
@@ -208,3 +210,80 @@ class Check(Protocol):
 
     async def check(self, run: ProbeRun, settings: Settings) -> Sequence[CheckResult]:
         """One result for each thing looked at; empty where the system is not configured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A message that waits or is being sent.
+
+    ``unsure``: an earlier attempt may have arrived. ``wanted``: of a card, the version that is asked for. ``channel``
+    and ``ts``: where the card stands since it was sent first.
+    """
+
+    seq: int
+    id: str
+    incident: int
+    message: Outgoing
+    created_at: datetime
+    attempts: int
+    unsure: bool
+    wanted: int
+    channel: str | None
+    ts: str | None
+    error: str | None
+
+
+class Store(Protocol):
+    """The database. Everything raises StoreError where it cannot be used; what is written is written whole or not."""
+
+    async def check(self) -> None:
+        """Asks the least that can be asked."""
+
+    async def create(self, change: Change, *, now: datetime, request: str) -> Incident:
+        """Stores a new incident; raises AlreadyDone where ``request`` has made one."""
+
+    async def save(self, before: Incident, change: Change, *, now: datetime, request: str | None = None) -> Incident:
+        """Stores what became of ``before``; raises Conflict if that is no longer the newest, AlreadyDone."""
+
+    async def incident(self, number: int) -> Incident | None: ...
+
+    async def made_by(self, request: str) -> Incident | None:
+        """The incident that ``request`` made or changed."""
+
+    async def in_channel(self, channel: str) -> Sequence[Incident]:
+        """The open incidents that live in or were announced in a channel, the newest first."""
+
+    async def listed(self, *, open_only: bool, limit: int) -> Sequence[Incident]:
+        """Incidents, the newest first."""
+
+    async def timeline(self, number: int) -> Sequence[Entry]: ...
+
+    async def tick(self, now: datetime, work: Callable[[Incident], Change | None], *, limit: int) -> int:
+        """Claims incidents whose clocks have run out and stores what ``work`` makes of them; how many there were."""
+
+    async def claim(self, now: datetime, *, limit: int, lease_s: float) -> Sequence[Delivery]:
+        """Deliveries that are due, for this process alone until the lease ends; first in order per destination."""
+
+    async def sent(self, delivery: Delivery, ref: "MessageRef | None") -> None: ...
+
+    async def later(self, delivery: Delivery, at: datetime, error: str, *, unsure: bool) -> None:
+        """To be tried again ``at`` that time."""
+
+    async def dead(self, delivery: Delivery, error: str) -> None:
+        """Refused for good: kept, and shown to people."""
+
+    async def card(self, incident: int, channel: str | None = None) -> "MessageRef | None":
+        """Where the incident's card stands (in ``channel``)."""
+
+    async def waiting(self) -> Mapping[str, int]:
+        """How many deliveries are in each state that is not ``sent``."""
+
+    async def dead_letters(self, limit: int) -> Sequence[Delivery]: ...
+
+    async def revive(self) -> int:
+        """Makes dead deliveries wait again; how many."""
+
+    async def keep_triage(self, report: Mapping[str, Any], *, target: str, at: datetime) -> str:
+        """Keeps a triage's JSON; its id."""
+
+    async def triage(self, identity: str) -> Mapping[str, Any] | None: ...

@@ -280,7 +280,10 @@ Signal = (
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one probe found. ``signal`` is None exactly where ``verdict`` is unknown; ``summary`` is one sentence."""
+    """What one probe found; ``summary`` is one sentence.
+
+    ``signal`` is None only where ``verdict`` is unknown; with that verdict it may still hold a part of what was asked.
+    """
 
     probe: ProbeName
     verdict: Verdict

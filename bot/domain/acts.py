@@ -1,0 +1,274 @@
+"""Everything that people do to an incident: each act takes values and returns a Change, or raises Refusal; pure."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.domain.cadence import next_update, respond_by
+from bot.domain.causes import Severity
+from bot.domain.incident import (
+    BOT,
+    CARD,
+    HOME,
+    MOVES,
+    PAGER,
+    REACHED,
+    TEXT_CHARS,
+    TITLE_CHARS,
+    Change,
+    Incident,
+    Milestone,
+    Outgoing,
+    Priority,
+    Refusal,
+    Role,
+    Status,
+)
+from bot.domain.policy import Policy
+from bot.domain.timeline import Event, Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What somebody fills in to declare an incident."""
+
+    target: str
+    title: str
+    severity: Severity
+    impact: str = ""
+    action: str = ""
+    commander: str | None = None
+    components: tuple[str, ...] = ()
+    cause: str | None = None
+    channel: str
+    first_alert: datetime | None = None
+
+
+def declare(told: Declaration, actor: str, now: datetime, policy: Policy) -> Change:
+    """A new incident, its announcement, and its clocks."""
+    title = " ".join(told.title.split())
+    if not title:
+        raise Refusal("An incident needs a title.")
+    milestones = {Milestone.DECLARED: now}
+    if told.first_alert is not None:
+        milestones[Milestone.FIRST_ALERT] = told.first_alert
+    due = respond_by(told.severity, now, policy)
+    incident = Incident(
+        target=told.target,
+        title=title[:TITLE_CHARS],
+        severity=told.severity,
+        impact=told.impact.strip()[:TEXT_CHARS],
+        action=told.action.strip()[:TEXT_CHARS],
+        components=told.components,
+        cause=told.cause,
+        milestones=milestones,
+        declared_by=actor,
+        declared_at=now,
+        updated_at=now,
+        channel=told.channel,
+        respond_by=due,
+        escalate_at=_first_escalation(due, policy),
+    )
+    incident = _restarted(incident, now, policy)
+    events = [Event(kind=Kind.DECLARED, at=now, actor=actor, text=incident.title, data={"severity": told.severity})]
+    messages = [CARD]
+    if policy.own_channel:
+        messages.append(Outgoing(kind="channel", to=HOME))
+    if told.commander is not None:
+        incident, given = _given(incident, Role.COMMANDER, told.commander, actor, now)
+        events += given
+    return Change(incident=incident, events=tuple(events), messages=tuple(messages))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What an update tells; None: as it was. ``next_in`` None: as the policy says."""
+
+    status: Status | None = None
+    impact: str | None = None
+    action: str | None = None
+    next_in: timedelta | None = None
+
+
+def update(incident: Incident, told: Update, actor: str, now: datetime, policy: Policy) -> Change:
+    """An update of any kind restarts the clock; it is posted, and the card says it."""
+    _must_be_open(incident)
+    status = told.status or incident.status
+    if status is Status.RESOLVED:
+        raise Refusal(f"Resolve {incident.name} with `/mistral resolve`, which looks whether it is over first.")
+    moved, events = _moved(incident, status, actor, now)
+    changed = replace(
+        moved,
+        impact=incident.impact if told.impact is None else told.impact.strip()[:TEXT_CHARS],
+        action=incident.action if told.action is None else told.action.strip()[:TEXT_CHARS],
+        updated_at=now,
+    )
+    changed = _restarted(changed, now, policy, told.next_in)
+    said = {"status": changed.status, "impact": changed.impact, "action": changed.action}
+    events.append(Event(kind=Kind.UPDATE, at=now, actor=actor, text=changed.action or changed.impact, data=said))
+    return Change(incident=changed, events=tuple(events), messages=(CARD, _post("incident_update", changed, actor)))
+
+
+def set_severity(incident: Incident, severity: Severity, actor: str, now: datetime, policy: Policy) -> Change:
+    """A raised severity starts the shorter clock at once; a lowered one the longer."""
+    _must_be_open(incident)
+    if severity is incident.severity:
+        raise Refusal(f"{incident.name} is {severity} already.")
+    changed = _restarted(replace(incident, severity=severity, updated_at=now), now, policy)
+    if Milestone.ACKNOWLEDGED not in changed.milestones:
+        # counted from now: nobody can have been late for a promise that was not made yet
+        due = respond_by(severity, now, policy)
+        changed = replace(changed, respond_by=due, escalate_at=_first_escalation(due, policy), escalations=0)
+    event = Event(
+        kind=Kind.SEVERITY,
+        at=now,
+        actor=actor,
+        text=f"{incident.severity} to {severity}",
+        data={"from": incident.severity, "to": severity},
+    )
+    post = _post("incident_severity", changed, actor, was=incident.severity)
+    return Change(incident=changed, events=(event,), messages=(CARD, post))
+
+
+def give_role(incident: Incident, role: Role, user: str, actor: str, now: datetime) -> Change:
+    """``user`` takes or is given ``role``. Who takes command for themselves has responded."""
+    if incident.roles.get(role) == user and (actor != user or role is not Role.COMMANDER or not _waits(incident)):
+        raise Refusal(f"<@{user}> has that role already.")
+    changed, events = _given(incident, role, user, actor, now)
+    messages = [CARD, _post("incident_role", changed, actor, role=role, user=user)]
+    if incident.escalations and _waits(incident) and not _waits(changed):
+        messages.append(Outgoing(kind="page", to=PAGER, template="acknowledge", priority=Priority.PAGE))
+    return Change(incident=replace(changed, updated_at=now), events=tuple(events), messages=tuple(messages))
+
+
+def note(incident: Incident, text: str, actor: str, now: datetime, *, at: datetime | None = None) -> Change:
+    """Something for the timeline; ``at`` is when it happened, where that was not now."""
+    said = text.strip()[:TEXT_CHARS]
+    if not said:
+        raise Refusal("A note needs a text: `/mistral note what happened`.")
+    event = Event(kind=Kind.NOTE, at=at or now, actor=actor, text=said)
+    return Change(incident=incident, events=(event,))
+
+
+def set_milestone(incident: Incident, milestone: Milestone, at: datetime, actor: str, now: datetime) -> Change:
+    """Notes or corrects when a milestone was reached; a correction is an entry of its own."""
+    if at > now:
+        raise Refusal("A milestone lies in the past.")
+    was = incident.milestones.get(milestone)
+    changed = replace(incident, milestones={**incident.milestones, milestone: at})
+    event = Event(
+        kind=Kind.MILESTONE if was is None else Kind.CORRECTION,
+        at=at,
+        actor=actor,
+        text=milestone,
+        data={} if was is None else {"was": was.isoformat()},
+    )
+    return Change(incident=changed, events=(event,), messages=(CARD,))
+
+
+def resolve(incident: Incident, objections: tuple[str, ...], reason: str, actor: str, now: datetime) -> Change:
+    """Ends it. With ``objections`` (sentences that say why not) only for a ``reason``, which is recorded."""
+    _must_be_open(incident)
+    if objections and not reason.strip():
+        raise Refusal("Say why it is over all the same.")
+    changed, events = _moved(incident, Status.RESOLVED, actor, now)
+    changed = replace(
+        changed,
+        resolved_at=now,
+        updated_at=now,
+        next_update_at=None,
+        remind_at=None,
+        nudge_at=None,
+        escalate_at=None,
+    )
+    data = {"objections": list(objections)} if objections else {}
+    events.append(Event(kind=Kind.RESOLVED, at=now, actor=actor, text=reason.strip()[:TEXT_CHARS], data=data))
+    post = _post("incident_resolved", changed, actor, reason=reason.strip()[:TEXT_CHARS])
+    pages = (
+        (Outgoing(kind="page", to=PAGER, template="resolve", priority=Priority.PAGE),) if incident.escalations else ()
+    )
+    return Change(incident=changed, events=tuple(events), messages=(CARD, post, *pages))
+
+
+def reopen(incident: Incident, actor: str, now: datetime, policy: Policy) -> Change:
+    """It was not over: the clocks run again, and what had been restored was not."""
+    if incident.open:
+        raise Refusal(f"{incident.name} is open already.")
+    changed, _ = _moved(incident, Status.INVESTIGATING, actor, now)
+    milestones = dict(changed.milestones)
+    milestones.pop(Milestone.RESTORED, None)
+    changed = replace(changed, resolved_at=None, updated_at=now, milestones=milestones)
+    changed = _restarted(changed, now, policy)
+    event = Event(kind=Kind.REOPENED, at=now, actor=actor, text=changed.title)
+    return Change(incident=changed, events=(event,), messages=(CARD, _post("incident_reopened", changed, actor)))
+
+
+def moved_to(incident: Incident, channel: str, now: datetime) -> Change:
+    """Its own channel has been made: from now on it lives there, with a card of its own."""
+    event = Event(kind=Kind.NOTE, at=now, actor=BOT, text=f"moved to the channel {channel}")
+    card = Outgoing(kind="card", to=channel)
+    return Change(incident=replace(incident, own_channel=channel), events=(event,), messages=(card, CARD))
+
+
+def _post(template: str, incident: Incident, actor: str, **more: Any) -> Outgoing:
+    context = {
+        "title": incident.title,
+        "severity": incident.severity,
+        "status": incident.status,
+        "impact": incident.impact,
+        "action": incident.action,
+        "next_update_at": None if incident.next_update_at is None else incident.next_update_at.isoformat(),
+        "actor": actor,
+        **more,
+    }
+    return Outgoing(kind="post", to=HOME, template=template, context=context)
+
+
+def _must_be_open(incident: Incident) -> None:
+    if not incident.open:
+        raise Refusal(f"{incident.name} is resolved; `/mistral reopen {incident.id}` opens it again.")
+
+
+def _moved(incident: Incident, status: Status, actor: str, now: datetime) -> tuple[Incident, list[Event]]:
+    if status is incident.status:
+        return incident, []
+    if status not in MOVES[incident.status]:
+        raise Refusal(f"{incident.name} is {incident.status} and cannot become {status}.")
+    milestones: dict[Milestone, datetime] = dict(incident.milestones)
+    reached = REACHED.get(status)
+    if reached is not None:
+        milestones.setdefault(reached, now)
+    text = f"{incident.status} to {status}"
+    event = Event(kind=Kind.STATUS, at=now, actor=actor, text=text, data={"from": incident.status, "to": status})
+    return replace(incident, status=status, milestones=milestones), [event]
+
+
+def _given(incident: Incident, role: Role, user: str, actor: str, now: datetime) -> tuple[Incident, list[Event]]:
+    event = Event(kind=Kind.ROLE, at=now, actor=actor, text=role, data={"user": user})
+    changed = replace(incident, roles={**incident.roles, role: user})
+    if role is Role.COMMANDER and user == actor and _waits(incident):
+        milestones = {**changed.milestones, Milestone.ACKNOWLEDGED: now}
+        changed = replace(changed, milestones=milestones, respond_by=None, escalate_at=None)
+    return changed, [event]
+
+
+def _waits(incident: Incident) -> bool:
+    """Nobody has responded yet."""
+    return Milestone.ACKNOWLEDGED not in incident.milestones
+
+
+def _first_escalation(due: datetime, policy: Policy) -> datetime | None:
+    return due + policy.escalations[0].after if policy.escalations else None
+
+
+def _restarted(incident: Incident, now: datetime, policy: Policy, next_in: timedelta | None = None) -> Incident:
+    """With the update clock as it is after an update made ``now``."""
+    due = now + next_in if next_in is not None else next_update(incident.severity, now, policy)
+    return replace(
+        incident,
+        next_update_at=due,
+        remind_at=None if due is None else max(now, due - policy.remind_before),
+        nudge_at=due,
+        nudges=0,
+        snoozes=0,
+    )

@@ -1,0 +1,95 @@
+"""What each severity promises, when people work, and who may do what: the defaults are the runbook's; pure values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+from bot.domain.causes import Severity
+
+_MINUTES = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """``respond``: somebody takes command within it; None: on the next business day. ``update`` None: no updates."""
+
+    respond: timedelta | None
+    update: timedelta | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calendar:
+    """When people work. ``country`` (ISO 3166, such as FR) and ``region`` choose the public holidays; None: none."""
+
+    timezone: str = "UTC"
+    begin: time = time(9)
+    end: time = time(17)
+    weekdays: frozenset[int] = frozenset(range(5))
+    """0 is Monday."""
+    country: str | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuietHours:
+    """From ``begin`` to ``end`` (the calendar's zone; over midnight where ``end`` is earlier) some are left alone."""
+
+    begin: time
+    end: time
+    severities: frozenset[Severity] = frozenset({Severity.P3, Severity.P4})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Escalation:
+    """One step, ``after`` the response was due: mention a user group (its id, S…) and, if so said, page."""
+
+    after: timedelta = timedelta(0)
+    mention: str | None = None
+    page: bool = False
+
+
+class Act(StrEnum):
+    """What ``may:`` speaks of."""
+
+    TRIAGE = "triage"
+    DECLARE = "declare"
+    UPDATE = "update"
+    RESOLVE = "resolve"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """All that is a company's own choice; the YAML file's ``policy`` and ``may`` set it."""
+
+    promises: Mapping[Severity, Promise] = field(
+        default_factory=lambda: MappingProxyType(
+            {
+                Severity.P1: Promise(respond=15 * _MINUTES, update=15 * _MINUTES),
+                Severity.P2: Promise(respond=60 * _MINUTES, update=30 * _MINUTES),
+                Severity.P3: Promise(respond=240 * _MINUTES, update=240 * _MINUTES),
+                Severity.P4: Promise(respond=None, update=None),
+            }
+        )
+    )
+    calendar: Calendar = Calendar()
+    quiet: QuietHours | None = None
+    remind_before: timedelta = 5 * _MINUTES
+    snoozes_most: int = 3
+    """How often one update may be put off."""
+    nudges_most: int = 6
+    escalations: tuple[Escalation, ...] = (Escalation(page=True),)
+    may: Mapping[Act, frozenset[str]] = field(default_factory=dict)
+    """User ids by act; an act that is not in it is everybody's but guests'."""
+    own_channel: bool = False
+    channel_name: str = "inc-{id}-{date}-{title}"
+    """With ``{id}`` (needed), ``{date}``, ``{severity}``, ``{title}``."""
+
+    def allows(self, act: Act, user: str, *, guest: bool) -> bool:
+        """Whether ``user`` may."""
+        listed = self.may.get(act)
+        return user in listed if listed is not None else not guest
+
+
+SNOOZES = (10 * _MINUTES, 20 * _MINUTES, 30 * _MINUTES)

@@ -1,0 +1,41 @@
+"""The engine for DATABASE_URL: SQLite so that nothing is lost between writers, PostgreSQL with bounded waits."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+# Seconds that a writer of SQLite waits for another, and PostgreSQL for a connection or a lock.
+_WAIT_S = 5
+
+
+def make_engine(url: str, *, connections: int = 5) -> AsyncEngine:
+    """Nothing is connected yet; ``url`` is DATABASE_URL."""
+    if not url.startswith("sqlite"):
+        options = {"connect_timeout": _WAIT_S, "options": f"-c lock_timeout={_WAIT_S}s -c statement_timeout=30s"}
+        return create_async_engine(url, pool_size=connections, pool_pre_ping=True, connect_args=options)
+    engine = create_async_engine(url, pool_size=connections)
+    prepare_sqlite(engine.sync_engine)
+    return engine
+
+
+def prepare_sqlite(engine: Engine) -> None:
+    """Lets each connection of ``engine`` write ahead, check foreign keys, and begin its transactions as told here."""
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+
+
+def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+    # the driver would begin transactions at a time of its own choosing
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", f"busy_timeout={_WAIT_S * 1000}", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Writers queue up from the start: read and then write in a deferred transaction loses updates (facts.md)."""
+    reads = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

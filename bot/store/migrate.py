@@ -1,0 +1,68 @@
+"""Brings the database to the newest migration, under a lock; alembic runs in a process of its own, which then ends.
+
+``python -m bot.store.migrate`` takes DATABASE_URL from the environment.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bot.errors import StoreError
+from bot.store.tables import REVISION
+
+_FOLDER = Path(__file__).with_name("migrations")
+_TIMEOUT_S = 60.0
+
+
+async def revision(engine: AsyncEngine) -> str | None:
+    """The migration that the database is at; None: it is empty. Raises what SQLAlchemy raises."""
+    async with engine.connect() as connection:
+        await connection.execution_options(reads_only=True)
+        try:
+            found = await connection.execute(text("SELECT version_num FROM alembic_version"))
+        except DBAPIError as error:
+            if error.connection_invalidated or type(error.orig).__name__ not in ("OperationalError", "UndefinedTable"):
+                raise
+            return None
+        held: str | None = found.scalar()
+        return held
+
+
+async def migrate(engine: AsyncEngine, url: str) -> None:
+    """Does what is needed, which is mostly nothing; raises StoreError."""
+    if await revision(engine) == REVISION:
+        return
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot.store.migrate"),
+        env={**os.environ, "DATABASE_URL": url},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, told = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
+    except TimeoutError as error:
+        process.kill()
+        raise StoreError(f"The database was not migrated within {_TIMEOUT_S:g} s") from error
+    if process.returncode != 0:
+        last = told.decode(errors="replace").strip().splitlines()[-1:] or ["no reason was given"]
+        raise StoreError(f"The database was not migrated: {last[0]}")
+
+
+def upgrade(url: str) -> None:
+    """Runs alembic here and now."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")
+
+
+if __name__ == "__main__":
+    upgrade(os.environ["DATABASE_URL"])

@@ -1,0 +1,117 @@
+"""The deliveries' side of the Store: claimed by one process at a time, in order for each incident and destination."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, case, exists, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.ports import Delivery, MessageRef
+from bot.store.rows import delivery_of
+from bot.store.tables import deliveries
+
+_PENDING = ("waiting", "sending")
+
+
+class Outbox:
+    """What :class:`bot.store.sql.SqlStore` knows of deliveries."""
+
+    def _writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        raise NotImplementedError
+
+    def _reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        raise NotImplementedError
+
+    async def claim(self, now: datetime, *, limit: int, lease_s: float) -> Sequence[Delivery]:
+        earlier = deliveries.alias("earlier")
+        overtakes = exists().where(
+            earlier.c.incident == deliveries.c.incident,
+            earlier.c.destination == deliveries.c.destination,
+            earlier.c.state.in_(_PENDING),
+            earlier.c.seq < deliveries.c.seq,
+        )
+        ready = or_(
+            and_(deliveries.c.state == "waiting", deliveries.c.due_at <= now),
+            and_(deliveries.c.state == "sending", deliveries.c.lease_until <= now),
+        )
+        chosen = (
+            select(deliveries.c.seq)
+            .where(ready, ~overtakes)
+            .order_by(deliveries.c.priority, deliveries.c.seq)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        claimed = (
+            update(deliveries)
+            .where(deliveries.c.seq.in_(chosen.scalar_subquery()))
+            .values(
+                # whoever held it until its lease ran out may have sent it
+                unsure=or_(deliveries.c.unsure, deliveries.c.state == "sending"),
+                state="sending",
+                lease_until=now + timedelta(seconds=lease_s),
+                attempts=deliveries.c.attempts + 1,
+            )
+            .returning(*deliveries.c)
+        )
+        async with self._writing() as connection:
+            rows = (await connection.execute(claimed)).mappings().all()
+        return [delivery_of(row) for row in sorted(rows, key=lambda row: (row["priority"], row["seq"]))]
+
+    async def sent(self, delivery: Delivery, ref: MessageRef | None) -> None:
+        newest = deliveries.c.wanted <= delivery.wanted
+        values: dict[str, Any] = {
+            "state": case((newest, "sent"), else_="waiting"),
+            "unsure": False,
+            "lease_until": None,
+            "attempts": 0,
+            "error": None,
+        }
+        if ref is not None:
+            values |= {"channel": ref.channel, "ts": ref.ts}
+        await self._set(delivery, values)
+
+    async def later(self, delivery: Delivery, at: datetime, error: str, *, unsure: bool) -> None:
+        await self._set(
+            delivery, {"state": "waiting", "due_at": at, "error": error[:500], "unsure": unsure, "lease_until": None}
+        )
+
+    async def dead(self, delivery: Delivery, error: str) -> None:
+        await self._set(delivery, {"state": "dead", "error": error[:500], "lease_until": None})
+
+    async def card(self, incident: int, channel: str | None = None) -> MessageRef | None:
+        query = select(deliveries.c.channel, deliveries.c.ts).where(
+            deliveries.c.incident == incident, deliveries.c.kind == "card", deliveries.c.ts.is_not(None)
+        )
+        if channel is not None:
+            query = query.where(deliveries.c.channel == channel)
+        async with self._reading() as connection:
+            row = (await connection.execute(query.order_by(deliveries.c.seq).limit(1))).first()
+        return None if row is None else MessageRef(channel=row[0], ts=row[1])
+
+    async def waiting(self) -> Mapping[str, int]:
+        unsent = select(deliveries.c.state, func.count().label("count")).where(deliveries.c.state != "sent")
+        async with self._reading() as connection:
+            rows = await connection.execute(unsent.group_by(deliveries.c.state))
+            return {row["state"]: row["count"] for row in rows.mappings()}
+
+    async def dead_letters(self, limit: int) -> Sequence[Delivery]:
+        query = select(deliveries).where(deliveries.c.state == "dead").order_by(deliveries.c.seq).limit(limit)
+        async with self._reading() as connection:
+            return [delivery_of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def revive(self) -> int:
+        again = update(deliveries).where(deliveries.c.state == "dead").values(state="waiting", attempts=0)
+        async with self._writing() as connection:
+            return (await connection.execute(again)).rowcount
+
+    async def _set(self, delivery: Delivery, values: dict[str, Any]) -> None:
+        # only while it is still ours: a lease that ran out may have given it to another process
+        ours = and_(
+            deliveries.c.seq == delivery.seq,
+            deliveries.c.state == "sending",
+            deliveries.c.attempts == delivery.attempts,
+        )
+        async with self._writing() as connection:
+            await connection.execute(update(deliveries).where(ours).values(values))

@@ -1,0 +1,230 @@
+"""The Store port over SQL: incidents, their timeline and triages; deliveries are in ``outbox``."""
+
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, case, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bot.domain.incident import Change, Incident, Outgoing
+from bot.domain.timeline import FIRST_HASH, Entry, seal
+from bot.errors import AlreadyDone, Conflict, StoreError
+from bot.store.outbox import Outbox
+from bot.store.rows import delivery_row, entry_of, entry_row, incident_of, incident_row
+from bot.store.tables import deliveries, incidents, requests, timeline, triages
+
+logger = logging.getLogger(__name__)
+
+_UNUSABLE = "The database cannot be used just now; nothing was changed. Try again in a minute."
+
+
+class SqlStore(Outbox):
+    """See :class:`bot.ports.Store`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def check(self) -> None:
+        async with self._reading() as connection:
+            await connection.execute(select(1))
+
+    async def create(self, change: Change, *, now: datetime, request: str) -> Incident:
+        row = incident_row(change.incident) | {"version": 1, "entries": 0, "last_hash": FIRST_HASH}
+        async with self._writing() as connection:
+            await _note_request(connection, request, now)
+            made = await connection.execute(insert(incidents).values(row).returning(incidents.c.id))
+            number = int(made.scalar_one())
+            entries = seal(change.events, incident=number, last_number=0, last_hash=FIRST_HASH, noted=now)
+            await connection.execute(
+                update(incidents).where(incidents.c.id == number).values(_sealed(entries, 0, FIRST_HASH))
+            )
+            await connection.execute(update(requests).where(requests.c.key == request).values(incident=number))
+            await _append(connection, entries)
+            await _enqueue(connection, [(number, message) for message in change.messages], now)
+            return await _read(connection, number)
+
+    async def save(self, before: Incident, change: Change, *, now: datetime, request: str | None = None) -> Incident:
+        async with self._writing() as connection:
+            if request is not None:
+                await _note_request(connection, request, now, before.id)
+            entries = _sealed_after(before, change, now)
+            row = _row_after(before, change, entries)
+            same = (incidents.c.id == before.id) & (incidents.c.version == before.version)
+            if (await connection.execute(update(incidents).where(same).values(row))).rowcount != 1:
+                raise Conflict(f"{before.name} was changed by somebody else in the same moment; try again.")
+            await _append(connection, entries)
+            await _enqueue(connection, [(before.id, message) for message in change.messages], now)
+            return await _read(connection, before.id)
+
+    async def tick(self, now: datetime, work: Callable[[Incident], Change | None], *, limit: int) -> int:
+        due = (
+            select(incidents)
+            .where(incidents.c.due_at <= now)
+            .order_by(incidents.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        async with self._writing() as connection:
+            found = [incident_of(row) for row in (await connection.execute(due)).mappings()]
+            changed = [(before, work(before)) for before in found]
+            rows, entries, messages = [], [], []
+            for before, change in changed:
+                if change is None:
+                    # due by the column, not by its clocks: cannot happen, and must not come again at every tick
+                    change = Change(incident=before)
+                sealed = _sealed_after(before, change, now)
+                rows.append(_row_after(before, change, sealed) | {"_id": before.id})
+                entries += sealed
+                messages += [(before.id, message) for message in change.messages]
+            if rows:
+                await connection.execute(_UPDATE_MANY, rows)
+            await _append(connection, entries)
+            await _enqueue(connection, messages, now)
+            return len(found)
+
+    async def incident(self, number: int) -> Incident | None:
+        async with self._reading() as connection:
+            found = await connection.execute(select(incidents).where(incidents.c.id == number))
+            row = found.mappings().first()
+            return None if row is None else incident_of(row)
+
+    async def made_by(self, request: str) -> Incident | None:
+        async with self._reading() as connection:
+            found = await connection.execute(select(requests.c.incident).where(requests.c.key == request))
+            number = found.scalar()
+        return None if number is None else await self.incident(int(number))
+
+    async def in_channel(self, channel: str) -> Sequence[Incident]:
+        here = (incidents.c.channel == channel) | (incidents.c.own_channel == channel)
+        return await self._incidents(select(incidents).where(here & (incidents.c.status != "resolved")).limit(50))
+
+    async def listed(self, *, open_only: bool, limit: int) -> Sequence[Incident]:
+        query = select(incidents).limit(limit)
+        return await self._incidents(query.where(incidents.c.status != "resolved") if open_only else query)
+
+    async def timeline(self, number: int) -> Sequence[Entry]:
+        query = select(timeline).where(timeline.c.incident == number).order_by(timeline.c.number)
+        async with self._reading() as connection:
+            return [entry_of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def keep_triage(self, report: Mapping[str, Any], *, target: str, at: datetime) -> str:
+        identity = uuid.uuid4().hex
+        async with self._writing() as connection:
+            await connection.execute(insert(triages).values(id=identity, target=target, at=at, report=dict(report)))
+        return identity
+
+    async def triage(self, identity: str) -> Mapping[str, Any] | None:
+        async with self._reading() as connection:
+            found = await connection.execute(select(triages.c.report).where(triages.c.id == identity))
+            held: Mapping[str, Any] | None = found.scalar()
+            return held
+
+    async def _incidents(self, query: Any) -> Sequence[Incident]:
+        async with self._reading() as connection:
+            found = await connection.execute(query.order_by(incidents.c.id.desc()))
+            return [incident_of(row) for row in found.mappings()]
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        with _translated():
+            async with self._engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        with _translated():
+            async with self._engine.connect() as connection:
+                yield await connection.execution_options(reads_only=True)
+
+
+class _translated:  # noqa: N801 - read as the statement that it is
+    """Turns what the database and its driver raise into StoreError; the sentence holds nothing of the URL."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, SQLAlchemyError | OSError | TimeoutError):
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            logger.warning("the database cannot be used: %s: %s", type(cause).__name__, cause)
+            raise StoreError(
+                "The database cannot be used just now; nothing was changed. Try again in a minute."
+            ) from error
+
+
+_UPDATE_MANY = (
+    update(incidents)
+    .where(incidents.c.id == bindparam("_id"))
+    .values({column.name: bindparam(column.name) for column in incidents.c if column.name != "id"})
+)
+
+
+def _sealed_after(before: Incident, change: Change, now: datetime) -> list[Entry]:
+    return seal(change.events, incident=before.id, last_number=before.entries, last_hash=before.last_hash, noted=now)
+
+
+def _sealed(entries: Sequence[Entry], count: int, last_hash: str) -> dict[str, Any]:
+    if not entries:
+        return {"entries": count, "last_hash": last_hash}
+    return {"entries": entries[-1].number, "last_hash": entries[-1].hash}
+
+
+def _row_after(before: Incident, change: Change, entries: Sequence[Entry]) -> dict[str, Any]:
+    sealed = _sealed(entries, before.entries, before.last_hash)
+    return incident_row(change.incident) | sealed | {"version": before.version + 1}
+
+
+async def _read(connection: AsyncConnection, number: int) -> Incident:
+    found = await connection.execute(select(incidents).where(incidents.c.id == number))
+    return incident_of(found.mappings().one())
+
+
+async def _note_request(connection: AsyncConnection, request: str, now: datetime, incident: int | None = None) -> None:
+    try:
+        await connection.execute(insert(requests).values(key=request[:200], at=now, incident=incident))
+    except IntegrityError as error:
+        raise AlreadyDone("That was done already.") from error
+
+
+async def _append(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
+    if entries:
+        await connection.execute(insert(timeline), [entry_row(entry) for entry in entries])
+
+
+async def _enqueue(connection: AsyncConnection, messages: Sequence[tuple[int, Outgoing]], now: datetime) -> None:
+    """A card that there is already is asked for anew; everything else is a row of its own."""
+    rows = []
+    for number, message in messages:
+        if message.kind == "card":
+            asked = await _ask_for_card(connection, number, message, now)
+            if asked:
+                continue
+        rows.append(delivery_row(message, number, now))
+    if rows:
+        await connection.execute(insert(deliveries), rows)
+
+
+async def _ask_for_card(connection: AsyncConnection, number: int, message: Outgoing, now: datetime) -> bool:
+    """Whether there was one: the one of ``message.to``, or for HOME every card of the incident."""
+    held = (deliveries.c.incident == number) & (deliveries.c.kind == "card")
+    if message.to != "home":
+        held &= deliveries.c.destination == message.to
+    renewed = (
+        update(deliveries)
+        .where(held)
+        .values(
+            wanted=deliveries.c.wanted + 1,
+            due_at=now,
+            # one that is being sent is looked at again when that is done
+            state=case((deliveries.c.state == "sending", "sending"), else_="waiting"),
+        )
+    )
+    return bool((await connection.execute(renewed)).rowcount)

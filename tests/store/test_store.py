@@ -1,0 +1,162 @@
+"""The store on both databases: whole or not at all, once, in order, and sealed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.domain import acts
+from bot.domain.acts import Declaration
+from bot.domain.causes import Severity
+from bot.domain.clocks import tick
+from bot.domain.incident import Incident, Outgoing, Role
+from bot.domain.policy import Policy
+from bot.domain.timeline import fault
+from bot.errors import AlreadyDone, Conflict, StoreError
+from bot.ports import MessageRef
+from bot.store.engine import make_engine
+from bot.store.sql import SqlStore
+from tests.databases import KINDS, copy_of, store_at
+from tests.fakes import NOW
+
+POLICY = Policy()
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(params=KINDS)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqlStore]:
+    held = store_at(copy_of(request.param, tmp_path, request))
+    yield held
+    await held.close()
+
+
+async def declared(store: SqlStore, title: str = "Completions fail", request: str = "view:1") -> Incident:
+    told = Declaration(target="default", title=title, severity=Severity.P1, impact="all users", channel="C1")
+    return await store.create(acts.declare(told, "U1", NOW, POLICY), now=NOW, request=request)
+
+
+async def test_an_incident_comes_back_as_it_was_stored(store: SqlStore) -> None:
+    made = await declared(store, "Ünï 🔥 \u202e \" ' ; DROP TABLE incidents")
+    assert await store.incident(made.id) == made
+    assert (made.id, made.version, made.entries, made.next_update_at) == (1, 1, 1, NOW + 15 * MINUTE)
+    assert await store.listed(open_only=True, limit=10) == [made]
+    assert await store.in_channel("C1") == [made]
+    assert await store.in_channel("C2") == []
+    assert await store.incident(99) is None
+
+
+async def test_a_request_makes_one_incident_however_often_it_comes(store: SqlStore) -> None:
+    made = await declared(store)
+    with pytest.raises(AlreadyDone):
+        await declared(store)
+    assert await store.made_by("view:1") == made
+    assert len(await store.listed(open_only=False, limit=10)) == 1
+
+
+async def test_of_two_changes_of_the_same_version_one_is_stored(store: SqlStore) -> None:
+    made = await declared(store)
+    first = acts.give_role(made, Role.COMMANDER, "U1", "U1", NOW)
+    second = acts.give_role(made, Role.COMMANDER, "U2", "U2", NOW)
+    ended = await asyncio.gather(
+        store.save(made, first, now=NOW), store.save(made, second, now=NOW), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in ended) == ["Conflict", "Incident"]
+    entries = await store.timeline(made.id)
+    assert [entry.event.kind for entry in entries] == ["declared", "role"]
+    with pytest.raises(Conflict):
+        await store.save(made, first, now=NOW)
+
+
+async def test_the_timeline_is_a_chain_and_a_change_of_it_is_found(store: SqlStore) -> None:
+    held = await declared(store)
+    for number in range(3):
+        held = await store.save(held, acts.note(held, f"note {number}", "U1", NOW), now=NOW)
+    entries = await store.timeline(held.id)
+    assert fault(entries, count=held.entries, last_hash=held.last_hash) is None
+    assert fault(entries[:-1], count=held.entries, last_hash=held.last_hash) == "4 entries were written and 3 are there"
+    assert fault([*entries[:1], *entries[2:]], count=4, last_hash=held.last_hash) == "entry 2 is missing"
+
+
+async def test_what_fails_in_the_middle_leaves_nothing(store: SqlStore) -> None:
+    held = await declared(store)
+    change = acts.note(held, "seen", "U1", NOW)
+    unwritable = Outgoing(kind="post", to="C1", template=None)  # type: ignore[arg-type]
+    with pytest.raises(StoreError):
+        await store.save(
+            held, type(change)(incident=change.incident, events=change.events, messages=(unwritable,)), now=NOW
+        )
+    assert await store.incident(held.id) == held
+    assert len(await store.timeline(held.id)) == 1
+
+
+async def test_deliveries_are_claimed_once_and_in_order_per_destination(store: SqlStore) -> None:
+    held = await declared(store)
+    held = await store.save(held, acts.give_role(held, Role.SCRIBE, "U3", "U1", NOW), now=NOW)
+    claims = await asyncio.gather(*(store.claim(NOW, limit=10, lease_s=60) for _ in range(5)))
+    (card,) = [one for claim in claims for one in claim]
+    assert card.message.kind == "card"
+    assert not await store.claim(NOW, limit=10, lease_s=60), "the post waits for the card before it"
+    await store.sent(card, MessageRef(channel="C1", ts="1.1"))
+    (again,) = await store.claim(NOW, limit=10, lease_s=60)
+    assert (again.message.kind, again.ts) == ("card", "1.1") or again.message.template == "incident_role"
+
+
+async def test_a_card_that_is_asked_for_while_it_is_sent_is_sent_again(store: SqlStore) -> None:
+    held = await declared(store)
+    (card,) = await store.claim(NOW, limit=10, lease_s=60)
+    held = await store.save(held, acts.give_role(held, Role.COMMANDER, "U1", "U1", NOW), now=NOW)
+    await store.sent(card, MessageRef(channel="C1", ts="1.1"))
+    (again,) = await store.claim(NOW, limit=1, lease_s=60)
+    assert (again.seq, again.ts, again.wanted) == (card.seq, "1.1", 2)
+    await store.sent(again, MessageRef(channel="C1", ts="1.1"))
+    (post,) = await store.claim(NOW, limit=10, lease_s=60)
+    assert post.message.template == "incident_role"
+
+
+async def test_what_was_claimed_by_a_process_that_died_may_have_been_sent(store: SqlStore) -> None:
+    await declared(store)
+    (first,) = await store.claim(NOW, limit=10, lease_s=60)
+    assert not first.unsure
+    assert not await store.claim(NOW + 59 * MINUTE / 60, limit=10, lease_s=60)
+    (second,) = await store.claim(NOW + 2 * MINUTE, limit=10, lease_s=60)
+    assert (second.seq, second.unsure) == (first.seq, True)
+    await store.sent(first, MessageRef(channel="C1", ts="late"))
+    assert await store.card(1) is None, "whoever's lease has ended says nothing any more"
+
+
+async def test_a_refusal_becomes_a_dead_letter_that_can_be_revived(store: SqlStore) -> None:
+    await declared(store)
+    (card,) = await store.claim(NOW, limit=10, lease_s=60)
+    await store.dead(card, "Slack refuses: channel_not_found")
+    assert await store.waiting() == {"dead": 1}
+    (letter,) = await store.dead_letters(10)
+    assert letter.error == "Slack refuses: channel_not_found"
+    assert await store.revive() == 1
+    assert len(await store.claim(NOW, limit=10, lease_s=60)) == 1
+
+
+async def test_each_clock_fires_once_whoever_ticks(store: SqlStore) -> None:
+    for number in range(20):
+        await declared(store, request=f"view:{number}")
+    at = NOW + 10 * MINUTE
+    ticked = await asyncio.gather(*(store.tick(at, lambda one: tick(one, at, POLICY), limit=7) for _ in range(9)))
+    assert sum(ticked) == 20
+    assert await store.tick(at, lambda one: tick(one, at, POLICY), limit=100) == 0
+    waiting = [one.message.template for one in await store.claim(at, limit=100, lease_s=1)]
+    assert len(waiting) == 20, "the cards; the reminders wait behind them"
+
+
+async def test_a_database_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    gone = SqlStore(make_engine("postgresql+psycopg://ada:hunter2@127.0.0.1:9/none"))
+    with pytest.raises(StoreError, match="cannot be used just now") as told:
+        await gone.check()
+    assert "hunter2" not in str(told.value)
+    await gone.close()
+
+
+async def test_a_triage_is_kept_as_it_was(store: SqlStore) -> None:
+    identity = await store.keep_triage({"cause": "rate_limited", "findings": []}, target="default", at=NOW)
+    assert await store.triage(identity) == {"cause": "rate_limited", "findings": []}
+    assert await store.triage("nothing") is None
