@@ -33,7 +33,12 @@ class SlackRefusal(Exception):
 def blocks_of(arguments: dict[str, Any]) -> list[dict[str, Any]]:
     """The message's blocks; refuses what Slack refuses."""
     held = arguments.get("blocks") or []
-    blocks = json.loads(held) if isinstance(held, str) else held
+    try:
+        blocks = json.loads(held) if isinstance(held, str) else held
+    except ValueError:
+        blocks = None
+    if not isinstance(blocks, list):
+        raise SlackRefusal("invalid_blocks_format")
     if len(blocks) > _MESSAGE_BLOCKS:
         raise _refusal("invalid_blocks", [("/blocks", f"no more than {_MESSAGE_BLOCKS} items allowed")])
     if faults := list(block_faults(blocks, "/blocks")):

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bot.sandbox.slack.model import BOT_USER, PEOPLE, Call, Channel, Message, Trigger, View
+from bot.sandbox.slack.model import BOT_USER, PEOPLE, Call, Channel, Message, ResponseUrl, Trigger, View
 
 TRIGGER_S = 3.0
+RESPONSE_S = 1800.0
 
 
 class Memory:
@@ -31,8 +32,10 @@ class Memory:
         self.triggers: dict[str, Trigger] = {}
         self.trigger_s = TRIGGER_S
         """How long a trigger_id opens a modal, in seconds."""
-        self.response_urls: dict[str, tuple[str, str, int]] = {}
-        """(channel, user, posts left) by the URL's last part."""
+        self.response_urls: dict[str, ResponseUrl] = {}
+        """By the URL's last part."""
+        self.response_s = RESPONSE_S
+        """How long a response_url takes posts, in seconds."""
         self.base_url = ""
         self._count = itertools.count(1)
         self._found: dict[tuple[str, str], Message] = {}

@@ -163,6 +163,16 @@ class Trigger:
     used: bool = False
 
 
+@dataclass
+class ResponseUrl:
+    """Where the bot may answer what ``user`` did in ``channel``; ``at`` is the monotonic clock's."""
+
+    channel: str
+    user: str
+    at: float
+    posts_left: int = 5
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of the Web API; ``at`` is the monotonic clock's."""

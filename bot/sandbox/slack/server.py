@@ -158,19 +158,25 @@ class SlackServer:
 
     async def _response(self, request: web.Request) -> web.Response:
         key = request.match_info["key"]
-        channel, user, left = self.workspace.response_urls.get(key, ("", "", 0))
-        if left <= 0:
-            return web.Response(status=404, text="expired_url")
+        held = self.workspace.response_urls.get(key)
+        if held is None or time.monotonic() - held.at > self.workspace.response_s:
+            return web.json_response({"ok": False, "error": "expired_url"}, status=404)
+        if held.posts_left <= 0:
+            return web.json_response({"ok": False, "error": "used_url"}, status=404)
         body = await request.json()
         try:
             blocks = named(blocks_of(body))
         except SlackRefusal as refusal:
             return web.json_response(refusal.answer, status=400)
-        self.workspace.response_urls[key] = (channel, user, left - 1)
+        held.posts_left -= 1
         message = Message(
-            channel=channel, ts=self.workspace.new_ts(), user=BOT_USER, text=str(body.get("text", "")), blocks=blocks
+            channel=held.channel,
+            ts=self.workspace.new_ts(),
+            user=BOT_USER,
+            text=str(body.get("text", "")),
+            blocks=blocks,
         )
-        message.only_for = None if body.get("response_type") == "in_channel" else user
+        message.only_for = None if body.get("response_type") == "in_channel" else held.user
         self.workspace.add(message)
         return web.Response(text="ok")
 
@@ -178,6 +184,8 @@ class SlackServer:
         body = await request.read()
         if request.content_type.startswith("multipart/"):
             return web.Response(status=400, text="send the bytes themselves")
+        if request.match_info["file"] not in self.workspace.files:
+            return web.Response(status=404, text="there is no such upload")
         self.workspace.files[request.match_info["file"]] = body
         return web.Response(text=f"OK - {len(body)}")
 

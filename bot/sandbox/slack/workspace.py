@@ -1,5 +1,6 @@
 """What people do in the workspace: type, click, choose, fill in, react; each reaches the bot as Slack delivers it."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from bot.sandbox.slack.filling import Values, element_state, elements, state
 from bot.sandbox.slack.limits import SlackRefusal, view_of
 from bot.sandbox.slack.memory import Memory
 from bot.sandbox.slack.methods_views import replace
-from bot.sandbox.slack.model import APP_ID, BOT_USER, TEAM, Message, View
+from bot.sandbox.slack.model import APP_ID, BOT_USER, TEAM, Message, ResponseUrl, View
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ class Workspace(Memory):
 
     def _response_url(self, channel: str, user: str) -> str:
         key = self.new_ts().replace(".", "")
-        self.response_urls[key] = (channel, user, 5)
+        self.response_urls[key] = ResponseUrl(channel, user, time.monotonic())
         return f"{self.base_url}/response/{key}"
 
     async def _deliver(self, kind: str, payload: dict[str, Any]) -> Acknowledged:
