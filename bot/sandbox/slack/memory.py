@@ -22,6 +22,9 @@ class Memory:
             channel: Channel(id=channel, name=name, members=set(PEOPLE), created=int(time.time()))
             for channel, name in (("C0INCIDENTS", "incidents"), ("C0GENERAL", "general"))
         }
+        self.usergroups = {"S0ONCALL": "on-call"}
+        self.scopes: set[str] = set()
+        """What the bot's token may do; the server grants all that there is."""
         self.messages: list[Message] = []
         self.files: dict[str, bytes] = {}
         self.calls: list[Call] = []
@@ -87,6 +90,19 @@ class Memory:
             if channel.name == name.removeprefix("#"):
                 return channel
         raise LookupError(f"there is no channel {name}")
+
+    def add_channel(self, name: str, *, is_private: bool = False, members: set[str] | None = None) -> Channel:
+        """A new channel; everybody is in it where ``members`` does not say otherwise."""
+        channel = Channel(
+            id=f"C0{next(self._count):08d}",
+            name=name,
+            is_private=is_private,
+            members=set(self.people) if members is None else members,
+            created=int(time.time()),
+        )
+        self.channels[channel.id] = channel
+        self.changed()
+        return channel
 
     def direct(self, user: str) -> Channel:
         """The direct messages between the bot and ``user``."""

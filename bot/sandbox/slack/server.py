@@ -15,7 +15,7 @@ from aiohttp import WSMsgType, web
 
 from bot.sandbox.scenario import World
 from bot.sandbox.slack.limits import SlackRefusal, blocks_of, named
-from bot.sandbox.slack.methods import METHODS, SCOPES
+from bot.sandbox.slack.methods import METHODS, call
 from bot.sandbox.slack.model import BOT_USER, Call, Message
 from bot.sandbox.slack.workspace import Acknowledged, Workspace
 
@@ -70,7 +70,9 @@ class SlackServer:
             answer = self._answer(method, token, arguments)
         except SlackRefusal as refusal:
             return web.json_response(refusal.answer)
-        return web.json_response({"ok": True, **answer}, headers={"x-oauth-scopes": SCOPES})
+        return web.json_response(
+            {"ok": True, **answer}, headers={"x-oauth-scopes": ",".join(sorted(self.workspace.scopes))}
+        )
 
     def _answer(self, method: str, token: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if method == "apps.connections.open":
@@ -81,7 +83,7 @@ class SlackServer:
             raise SlackRefusal("unknown_method", req_method=method)
         if method != "api.test" and token != BOT_TOKEN:
             raise SlackRefusal("invalid_auth" if token else "not_authed")
-        return METHODS[method](self.workspace, arguments)
+        return call(self.workspace, method, arguments)
 
     async def deliver(self, kind: str, payload: dict[str, Any], retry: int = 0) -> Acknowledged:
         """Brings the payload to the bot, as the ``retry``-th try again; raises TimeoutError or LookupError."""

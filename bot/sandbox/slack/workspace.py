@@ -10,6 +10,7 @@ from bot.sandbox.slack.limits import SlackRefusal, view_of
 from bot.sandbox.slack.memory import Memory
 from bot.sandbox.slack.methods_views import replace
 from bot.sandbox.slack.model import APP_ID, BOT_USER, TEAM, Message, ResponseUrl, View
+from bot.sandbox.slack.scopes import ALL
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Workspace(Memory):
 
     def __init__(self) -> None:
         super().__init__()
+        self.scopes = set(ALL)
         self.deliver: Deliver | None = None
         self._last: tuple[str, dict[str, Any]] | None = None
 
@@ -59,11 +61,13 @@ class Workspace(Memory):
         """Somebody writes in a channel; the bot is told where it is a member, and of mentions as such."""
         message = self.add(Message(channel=channel, ts=self.new_ts(), user=user, text=text, thread_ts=thread_ts))
         held = self.channels[channel]
-        if BOT_USER not in held.members:
-            return 0.0
         kind = "im" if held.is_im else "group" if held.is_private else "channel"
+        mentioned = f"<@{BOT_USER}>" in text
+        scope = "app_mentions:read" if mentioned else f"{kind}s:history".replace("ims:", "im:")
+        if BOT_USER not in held.members or scope not in self.scopes:
+            return 0.0
         event = {
-            "type": "app_mention" if f"<@{BOT_USER}>" in text else "message",
+            "type": "app_mention" if mentioned else "message",
             "channel": channel,
             "user": user,
             "text": text,
@@ -80,7 +84,7 @@ class Workspace(Memory):
             raise LookupError(f"{user} has reacted with {emoji} already")
         users.append(user)
         self.changed()
-        if BOT_USER not in self.channels[message.channel].members:
+        if BOT_USER not in self.channels[message.channel].members or "reactions:read" not in self.scopes:
             return 0.0
         event = {
             "type": "reaction_added",
