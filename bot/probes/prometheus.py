@@ -27,8 +27,11 @@ class PrometheusProbe:
         answers = await _ask(run, run.metrics, run.clock.now())
         signal = _traffic(run, answers)
         share = signal.error_ratio
-        if share is None:
+        if share is None and signal.requests_per_s is None and signal.error_ratio_30m is None:
             raise UpstreamError(_why_unknown(signal))
+        if share is None:
+            # what the last half hour was, and that nothing is asked now, is known all the same
+            return Finding(probe=self.name, verdict=Verdict.UNKNOWN, summary=_why_unknown(signal), signal=signal)
         verdict = Verdict.BAD if share >= _BAD_RATIO else Verdict.OK
         return Finding(probe=self.name, verdict=verdict, summary=_summary(signal, share), signal=signal)
 

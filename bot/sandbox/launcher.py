@@ -76,6 +76,8 @@ class Sandbox:
             "MISTRAL_STATUS_URL": "" if scenario.provider_status is None else self.urls["status"],
             **({"SLACK_SIGNING_SECRET": SIGNING_SECRET} if self.http_mode else {"SLACK_APP_TOKEN": APP_TOKEN}),
         }
+        # without Mistral too: where the cluster's Secret gives a key, it must not leave this machine
+        held["MISTRAL_API_URL"] = self.urls["mistral"]
         if scenario.mistral is not None:
             held["MISTRAL_API_KEY"] = self.world.service_key
             held["MISTRAL_API_URL"] = _unreachable(self.urls["mistral"], scenario.mistral.models.fail)

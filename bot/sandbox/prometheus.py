@@ -152,21 +152,28 @@ def _steps(name: str, spec: PrometheusSpec, pods: int) -> Iterator[_Step]:
 
 
 def _requests(spec: PrometheusSpec, labels: Mapping[str, str], share: float) -> Iterator[_Step]:
+    ended_s = _stopped_s(spec)
     if spec.requests_hour_ago is None:
-        yield _Step(labels, spec.requests * share)
+        yield _Step(labels, spec.requests * share, ended_s=ended_s)
         return
-    yield _Step(labels, spec.requests * share, began_s=_SURGE_BEGAN_S)
+    yield _Step(labels, spec.requests * share, began_s=_SURGE_BEGAN_S, ended_s=ended_s)
     yield _Step(labels, spec.requests_hour_ago * share, ended_s=_SURGE_BEGAN_S)
 
 
 def _errors(spec: PrometheusSpec, labels: Mapping[str, str], share: float) -> Iterator[_Step]:
     began_s = None if spec.onset_minutes_ago is None else 60 * spec.onset_minutes_ago
+    ended_s = _stopped_s(spec)
     for code, per_s in spec.errors.items():
-        yield _Step({**labels, "code": code}, per_s * share, began_s=began_s)
+        yield _Step({**labels, "code": code}, per_s * share, began_s=began_s, ended_s=ended_s)
     if spec.errors_ratio_last_30m is not None:
         code = next(iter(spec.errors), "500")
         per_s = spec.errors_ratio_last_30m * spec.requests * share
-        yield _Step({**labels, "code": code}, per_s, began_s=_OVER_BEGAN_S, ended_s=_OVER_SINCE_S)
+        over_s = max(_OVER_SINCE_S, ended_s or 0.0)
+        yield _Step({**labels, "code": code}, per_s, began_s=_OVER_BEGAN_S, ended_s=over_s)
+
+
+def _stopped_s(spec: PrometheusSpec) -> float | None:
+    return None if spec.stopped_minutes_ago is None else 60 * spec.stopped_minutes_ago
 
 
 def _shares(held: Mapping[str, float], label: str) -> list[tuple[dict[str, str], float]]:

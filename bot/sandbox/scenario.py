@@ -52,6 +52,8 @@ class PrometheusSpec:
     """When the errors began; None: they were always there."""
     errors_ratio_last_30m: float | None = None
     """The share that failed until five minutes ago, for what is over now."""
+    stopped_minutes_ago: float | None = None
+    """When the last request and the last error came, five minutes ago or more: 0/0 since; None: they still come."""
     by_pod: Mapping[str, float] = field(default_factory=dict)
     """Errors per second by pod; empty: spread evenly over the cluster's pods."""
     by_model: Mapping[str, float] = field(default_factory=dict)
@@ -109,6 +111,8 @@ class Expect:
     never: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     """Causes that must be among ``also``."""
+    row: int | None = None
+    """The number of the table's row that matches first."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,33 @@ async def test_not_a_number_is_unknown() -> None:
         await PROBE.check(probe_run(metrics=FakeMetrics(samples={"errors_total": nan, "requests_total": nan})))
 
 
+async def test_without_requests_now_the_share_is_unknown_and_the_last_half_hour_is_told() -> None:
+    samples = {
+        "errors_total[30m]": [Sample(labels={"code": "500"}, value=1.0)],
+        "requests_total[30m]": [Sample(labels={}, value=5.0)],
+        "requests_total": [Sample(labels={}, value=0.0)],
+    }
+    finding = await PROBE.check(probe_run(metrics=FakeMetrics(samples=samples)))
+    assert finding.verdict is Verdict.UNKNOWN
+    assert finding.summary == "there were no requests in the last five minutes, so no share of errors can be told"
+    assert isinstance(finding.signal, Traffic)
+    assert (finding.signal.error_ratio, finding.signal.error_ratio_30m) == (None, 0.2)
+
+
+async def test_counters_that_ended_lately_tell_of_the_last_half_hour_too() -> None:
+    samples = {
+        "errors_total[30m]": [Sample(labels={"code": "500"}, value=1.0)],
+        "requests_total[30m]": [Sample(labels={}, value=5.0)],
+    }
+    finding = await PROBE.check(probe_run(metrics=FakeMetrics(samples=samples)))
+    assert (finding.verdict, finding.summary) == (
+        Verdict.UNKNOWN,
+        "Prometheus has no rates of the last five minutes: check that it still scrapes the service",
+    )
+    assert isinstance(finding.signal, Traffic)
+    assert (finding.signal.requests_per_s, finding.signal.error_ratio_30m) == (None, 0.2)
+
+
 async def test_what_is_optional_may_fail() -> None:
     down = Unreachable("Prometheus did not answer")
     samples: dict[str, Sequence[Sample] | BotError] = {

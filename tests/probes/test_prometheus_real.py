@@ -25,6 +25,7 @@ SPECS = {
     "over": PrometheusSpec(requests=20, errors_ratio_last_30m=0.2),
     "surge": PrometheusSpec(requests=90, requests_hour_ago=20, errors={"429": 55}),
     "no_errors": PrometheusSpec(requests=20),
+    "stopped": PrometheusSpec(requests=20, errors_ratio_last_30m=0.2, stopped_minutes_ago=8),
 }
 
 
@@ -42,6 +43,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, float]
         "surge_requests": [('pod="mistral-service-0"', lambda age: 90.0 if age < 1800 else 20.0)],
         "surge_errors": [('code="429",pod="mistral-service-0"', lambda age: 55.0)],
         "no_errors_requests": [('pod="mistral-service-0"', lambda age: 20.0)],
+        "stopped_requests": [('pod="mistral-service-0"', lambda age: 20.0 if age > 510 else 0.0)],
+        "stopped_errors": [('code="500",pod="mistral-service-0"', lambda age: 4.0 if 510 < age < 2100 else 0.0)],
         "idle_requests": [('pod="mistral-service-0"', lambda age: 0.0)],
         "idle_errors": [('code="500",pod="mistral-service-0"', lambda age: 0.0)],
     }
@@ -115,9 +118,15 @@ async def test_no_errors_series_is_a_share_of_zero(real: tuple[str, float]) -> N
     assert (await _real(real[0], "no_errors")).error_ratio == 0.0
 
 
-async def test_no_requests_at_all_is_unknown(real: tuple[str, float]) -> None:
-    with pytest.raises(UpstreamError, match="no requests"):
-        await _real(real[0], "idle")
+async def test_where_the_traffic_has_stopped_the_last_half_hour_is_known(real: tuple[str, float]) -> None:
+    found = await _real(real[0], "stopped")
+    assert (found.error_ratio, found.requests_per_s) == (None, 0.0)
+    assert found.error_ratio_30m == pytest.approx(0.2, abs=0.02)
+
+
+async def test_no_requests_at_all_is_no_share_in_any_window(real: tuple[str, float]) -> None:
+    found = await _real(real[0], "idle")
+    assert (found.error_ratio, found.error_ratio_30m, found.requests_per_s) == (None, None, 0.0)
 
 
 async def test_a_counter_that_does_not_exist_is_told(real: tuple[str, float]) -> None:
