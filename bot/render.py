@@ -22,6 +22,7 @@ from bot.ports import Reply
 # Slack's limits, in characters; facts.md, "Slack".
 TEXT, SECTION, HEADER, BUTTON, VALUE, CONTEXT = 4000, 3000, 150, 75, 2000, 3000
 BLOCKS, ACTIONS, CONTEXT_ELEMENTS = 50, 25, 10
+MODAL_BLOCKS, MODAL_TITLE = 100, 24
 
 # Sections a message for what did not fit: Slack takes about 12,000 characters of text blocks at once.
 _REST_BLOCKS = 4
@@ -68,21 +69,36 @@ class Renderer:
             with contextlib.suppress(TemplateError):  # told when it is used, by whoever uses it
                 self._environment.get_template(name)
 
-    def message(self, reply: Reply) -> Message:
-        """The Slack message for ``reply``: ``templates/slack/{template}.j2``."""
+    def message(self, reply: Reply, *, most: int = BLOCKS) -> Message:
+        """The Slack message for ``reply``: ``templates/slack/{template}.j2``, at most ``most`` blocks."""
+        return self._message(f"slack/{reply.template}.j2", self._lines(reply), most)
+
+    def view(self, reply: Reply) -> dict[str, Any]:
+        """The modal for ``reply``: the template's first line is the view, the others are its blocks."""
+        name, (view, *blocks) = f"slack/{reply.template}.j2", self._lines(reply)
+        if view.get("type") != "modal":
+            raise errors.TemplateError(f"the template {name} does not begin with a modal")
+        for part in ("title", "submit", "close"):
+            if part in view:
+                view[part]["text"], _ = _cut(view[part]["text"], MODAL_TITLE)
+        return view | {"blocks": self._message(name, blocks, MODAL_BLOCKS).blocks}
+
+    def _lines(self, reply: Reply) -> list[dict[str, Any]]:
         name = f"slack/{reply.template}.j2"
         try:
             rendered = self._environment.get_template(name).render(reply.context)
-            blocks = [json.loads(line) for line in rendered.splitlines() if line.strip()]
+            return [json.loads(line) for line in rendered.splitlines() if line.strip()]
         except (TemplateError, ValueError, TypeError, AttributeError, LookupError) as error:
             raise errors.TemplateError(f"the template {name} cannot be rendered: {error}") from error
+
+    def _message(self, name: str, blocks: list[dict[str, Any]], most: int) -> Message:
         overflow: list[str] = []
         try:
             fitted = [_fitted(block, overflow) for block in blocks]
         except (TypeError, LookupError) as error:
             raise errors.TemplateError(f"the template {name} makes a block without its text") from error
-        if not 0 < len(fitted) <= BLOCKS:
-            raise errors.TemplateError(f"the template {name} makes {len(fitted)} blocks; Slack takes 1 to {BLOCKS}")
+        if not 0 < len(fitted) <= most:
+            raise errors.TemplateError(f"the template {name} makes {len(fitted)} blocks; Slack takes 1 to {most}")
         _check(fitted, name)
         return Message(text=_notification(fitted), blocks=fitted, overflow=tuple(overflow))
 

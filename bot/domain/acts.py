@@ -135,7 +135,7 @@ def give_role(incident: Incident, role: Role, user: str, actor: str, now: dateti
     if incident.roles.get(role) == user and (actor != user or role is not Role.COMMANDER or not _waits(incident)):
         raise Refusal(f"<@{user}> has that role already.")
     changed, events = _given(incident, role, user, actor, now)
-    messages = [CARD, _post("incident_role", changed, actor, role=role, user=user)]
+    messages = [CARD, replace(_post("incident_role", changed, actor, role=role, user=user), aloud=False)]
     if incident.escalations and _waits(incident) and not _waits(changed):
         messages.append(Outgoing(kind="page", to=PAGER, template="acknowledge", priority=Priority.PAGE))
     return Change(incident=replace(changed, updated_at=now), events=tuple(events), messages=tuple(messages))
@@ -208,6 +208,11 @@ def moved_to(incident: Incident, channel: str, now: datetime) -> Change:
     event = Event(kind=Kind.NOTE, at=now, actor=BOT, text=f"moved to the channel {channel}")
     card = Outgoing(kind="card", to=channel)
     return Change(incident=replace(incident, own_channel=channel), events=(event,), messages=(card, CARD))
+
+
+def tell(incident: Incident, message: Outgoing) -> Change:
+    """Nothing but a message."""
+    return Change(incident=incident, messages=(message,))
 
 
 def _post(template: str, incident: Incident, actor: str, **more: Any) -> Outgoing:

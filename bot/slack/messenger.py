@@ -9,8 +9,9 @@ import logging
 import ssl
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -33,6 +34,7 @@ _ATTEMPTS = 3
 # Slack's Retry-After is mostly below this; somebody is waiting for the answer.
 _PATIENCE_S = 30.0
 _UNREACHABLE = "unreachable"
+_METADATA = "mistral_bot_delivery"
 
 
 def web_client(settings: Settings) -> AsyncWebClient:
@@ -68,7 +70,15 @@ class SlackMessenger:
         response = await self._call(self.client.auth_test)
         return dict(response.data)
 
-    async def post(self, channel: str, reply: Reply, *, thread_ts: str | None = None) -> MessageRef:
+    async def post(
+        self,
+        channel: str,
+        reply: Reply,
+        *,
+        thread_ts: str | None = None,
+        aloud: bool = False,
+        delivery: str | None = None,
+    ) -> MessageRef:
         message = self.renderer.message(reply)
         await self._pace(channel)
         response = await self._call(
@@ -77,12 +87,41 @@ class SlackMessenger:
             text=message.text,
             blocks=message.blocks,
             thread_ts=thread_ts,
+            reply_broadcast=aloud or None,
+            metadata=None if delivery is None else {"event_type": _METADATA, "event_payload": {"delivery": delivery}},
             unfurl_links=False,
             unfurl_media=False,
         )
         ref = MessageRef(channel=str(response["channel"]), ts=str(response["ts"]))
         await self._overflow(ref, message.overflow, thread_ts)
         return ref
+
+    async def find(self, channel: str, delivery: str, *, since: datetime, thread_ts: str | None) -> MessageRef | None:
+        if channel.startswith(("U", "W")):
+            opened = await self._call(self.client.conversations_open, users=channel)
+            channel = str(opened["channel"]["id"])
+        cursor: str | None = None
+        while True:
+            page = await self._page_of(channel, since, thread_ts, cursor)
+            for message in page.get("messages") or ():
+                held = (message.get("metadata") or {}).get("event_payload") or {}
+                if held.get("delivery") == delivery:
+                    return MessageRef(channel=channel, ts=str(message["ts"]))
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return None
+
+    async def _page_of(self, channel: str, since: datetime, thread_ts: str | None, cursor: str | None) -> Any:
+        asked = {
+            "channel": channel,
+            "oldest": f"{since.timestamp():.6f}",
+            "include_all_metadata": True,
+            "limit": 200,
+            "cursor": cursor,
+        }
+        if thread_ts is None:
+            return await self._call(self.client.conversations_history, **asked)
+        return await self._call(self.client.conversations_replies, ts=thread_ts, **asked)
 
     async def update(self, message: MessageRef, reply: Reply) -> None:
         rendered = self.renderer.message(reply)
@@ -104,6 +143,54 @@ class SlackMessenger:
             title=file.title,
             content=file.content,
         )
+
+    async def pin(self, message: MessageRef) -> None:
+        try:
+            await self._call(self.client.pins_add, channel=message.channel, timestamp=message.ts)
+        except MessageError as error:
+            if error.code != "already_pinned":
+                raise
+
+    async def make_channel(self, name: str) -> str:
+        try:
+            made = await self._call(self.client.conversations_create, name=name)
+        except MessageError as error:
+            if error.code != "name_taken":
+                raise
+            return await self._channel_called(name)
+        return str(made["channel"]["id"])
+
+    async def _channel_called(self, name: str) -> str:
+        cursor: str | None = None
+        while True:
+            page = await self._call(self.client.conversations_list, limit=1000, cursor=cursor)
+            for channel in page["channels"]:
+                if channel["name"] == name:
+                    return str(channel["id"])
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                raise MessageError(f"Slack says that the name {name} is taken, and lists no such channel", "name_taken")
+
+    async def invite(self, channel: str, users: Sequence[str]) -> None:
+        for user in users:
+            try:
+                await self._call(self.client.conversations_invite, channel=channel, users=user)
+            except MessageError as error:
+                logger.info("%s was not invited: %s", user, error.code)
+
+    async def open_view(self, trigger_id: str, reply: Reply) -> None:
+        """A modal; ``trigger_id`` lives three seconds."""
+        await self._call(self.client.views_open, trigger_id=trigger_id, view=self.renderer.view(reply))
+
+    async def publish_home(self, user: str, reply: Reply) -> None:
+        """What ``user`` sees in the bot's App Home."""
+        view = {"type": "home", "blocks": self.renderer.message(reply, most=100).blocks}
+        await self._call(self.client.views_publish, user_id=user, view=view)
+
+    async def person(self, user: str) -> dict[str, Any]:
+        """Slack's facts about somebody."""
+        found = await self._call(self.client.users_info, user=user)
+        return dict(found["user"])
 
     async def whisper(self, channel: str, user: str, reply: Reply) -> None:
         """A message that only ``user`` sees."""

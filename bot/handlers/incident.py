@@ -1,0 +1,93 @@
+"""What people do to incidents: read, decide (the domain), write once; what must reach others is sent from the store."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.domain import acts
+from bot.domain.acts import Declaration
+from bot.domain.clocks import tick
+from bot.domain.incident import Change, Incident, Refusal
+from bot.domain.policy import Policy
+from bot.errors import AlreadyDone, Conflict
+from bot.ports import Clock, Store
+
+logger = logging.getLogger(__name__)
+
+# Somebody else's change in the same moment is read and decided upon anew; more often than this it is no accident.
+_ATTEMPTS = 8
+# How many clocks are looked at in one transaction.
+_BATCH = 1000
+
+Act = Callable[[Incident, datetime], Change]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentHandler:
+    """``wake`` is called when there is something to send. Acts raise Refusal and StoreError, both sentences."""
+
+    store: Store
+    clock: Clock
+    policy: Policy
+    wake: Callable[[], None] = lambda: None
+
+    async def declare(self, told: Declaration, actor: str, request: str) -> Incident:
+        """The new incident, or the one that the same ``request`` has made before."""
+        now = self.clock.now()
+        try:
+            made = await self.store.create(acts.declare(told, actor, now, self.policy), now=now, request=request)
+        except AlreadyDone:
+            before = await self.store.made_by(request)
+            if before is None:
+                raise
+            return before
+        self.wake()
+        return made
+
+    async def act(self, number: int, act: Act, request: str | None = None) -> Incident:
+        """The incident after ``act``; as it is where the same ``request`` was carried out before."""
+        for _ in range(_ATTEMPTS):
+            before = await self.one(number)
+            now = self.clock.now()
+            try:
+                after = await self.store.save(before, act(before, now), now=now, request=request)
+            except AlreadyDone:
+                return before
+            except Conflict:
+                continue
+            self.wake()
+            return after
+        raise Conflict(f"INC-{number} is being changed by others at the same time; try again.")
+
+    async def one(self, number: int) -> Incident:
+        """The incident; raises Refusal where there is none."""
+        found = await self.store.incident(number)
+        if found is None:
+            raise Refusal(f"There is no incident INC-{number}.")
+        return found
+
+    async def meant(self, number: int | None, channel: str) -> Incident:
+        """The incident with that number, else the only open one of the channel, else the only open one at all."""
+        if number is not None:
+            return await self.one(number)
+        for found in (await self.store.in_channel(channel), await self.store.listed(open_only=True, limit=10)):
+            if len(found) == 1:
+                return found[0]
+            if found:
+                names = ", ".join(f"INC-{one.id} ({one.title})" for one in found[:5])
+                raise Refusal(
+                    f"Which one? Open are: {names}. Name its number, such as `/mistral update {found[0].id}`."
+                )
+        raise Refusal("No incident is open. `/mistral declare` opens one.")
+
+    async def tick(self) -> int:
+        """Looks at all clocks that have run out, a batch at a time; how many there were."""
+        now, ticked = self.clock.now(), 0
+        while True:
+            found = await self.store.tick(now, lambda incident: tick(incident, now, self.policy), limit=_BATCH)
+            ticked += found
+            if found:
+                self.wake()
+            if found < _BATCH:
+                return ticked
