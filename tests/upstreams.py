@@ -28,8 +28,10 @@ async def answering(status: int, body: bytes, headers: Mapping[str, str] | None 
     told = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     head = f"HTTP/1.1 {status} Told\r\n{told}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     playing: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         try:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(head.encode())
@@ -51,6 +53,9 @@ async def answering(status: int, body: bytes, headers: Mapping[str, str] | None 
         for task in playing:
             task.cancel()
         await asyncio.gather(*playing, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()  # what nobody reads any more would keep it open
+        await asyncio.sleep(0)
 
 
 async def found_over_the_wire(probe: Probe, *, environ: Mapping[str, str], **overrides: Any) -> Finding:
