@@ -19,6 +19,7 @@ from bot.sandbox.scenario import (
     Scenario,
 )
 from bot.sandbox.slack import APP_TOKEN, BOT_TOKEN
+from bot.sandbox.slack.faults import server_error
 from tests.planted import MARK, PLANTED, P
 
 SERVICE_KEY = f"{P}ServiceKey"
@@ -117,7 +118,7 @@ async def test_no_message_and_no_line_of_the_log_tells_a_secret(
         dead = f"https://ada:{P}@service.invalid:9/health?token={P}"
         more = {"SERVICE_HEALTH_URL": dead, "PROMETHEUS_URL": dead, "MISTRAL_API_URL": dead, "MISTRAL_STATUS_URL": dead}
     if broken == "Slack":
-        sandbox.slack.refuse_next["chat.postMessage"] = [(500, {})] * 20
+        sandbox.slack.faults.add("chat.postMessage", *[server_error()] * 20)
     slack = sandbox.slack.workspace
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot"), env=environment(sandbox, **more), stderr=asyncio.subprocess.PIPE

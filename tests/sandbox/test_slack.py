@@ -15,6 +15,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.sandbox.scenario import Expect, Scenario, World
 from bot.sandbox.slack import APP_TOKEN, BOT_TOKEN, Message, SlackServer, Workspace
+from bot.sandbox.slack.faults import rate_limited
 from tests.clusters import serve
 
 CHANNEL = "C0INCIDENTS"
@@ -192,7 +193,7 @@ async def test_too_many_blocks_and_blocks_that_are_no_list_are_refused(slack: Sl
 
 
 async def test_a_call_is_refused_with_retry_after_on_demand_and_only_then(slack: Slack) -> None:
-    slack.server.refuse_next["chat.postMessage"] = [(429, {"Retry-After": "7"})]
+    slack.server.faults.add("chat.postMessage", rate_limited(7))
     said = await refused(slack.client.chat_postMessage(channel=CHANNEL, text="one"))
     assert (said.status_code, said["error"], said.headers["Retry-After"]) == (429, "ratelimited", "7")
     await slack.client.chat_postMessage(channel=CHANNEL, text="two")
@@ -200,7 +201,7 @@ async def test_a_call_is_refused_with_retry_after_on_demand_and_only_then(slack:
 
 
 async def test_the_sdks_own_handler_waits_as_long_as_it_is_told(slack: Slack) -> None:
-    slack.server.refuse_next["auth.test"] = [(429, {"Retry-After": "0"})]
+    slack.server.faults.add("auth.test", rate_limited(0))
     slack.client.retry_handlers.append(AsyncRateLimitErrorRetryHandler(max_retry_count=1))
     assert (await slack.client.auth_test())["ok"]
     assert [call.method for call in slack.workspace.calls] == ["auth.test", "auth.test"]

@@ -19,8 +19,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.sandbox.scenario import Expect, Scenario, World
 from bot.sandbox.slack import APP_TOKEN, SIGNING_SECRET, Message, SlackServer
-from bot.sandbox.slack import server as server_module
-from bot.sandbox.slack.server import signed
+from bot.sandbox.slack.delivery import signed
 from tests.clusters import serve
 
 CARD = Message(
@@ -41,10 +40,10 @@ CARD = Message(
 
 
 @pytest.fixture
-async def slack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackServer]:
+async def slack() -> AsyncIterator[SlackServer]:
     """A Slack that waits 0.1 s for an acknowledgement instead of 3."""
-    monkeypatch.setattr(server_module, "_ACK_S", 0.1)
     server = SlackServer(World(scenario=Scenario(name="one", expect=Expect(cause="", severity=""))))
+    server.ack_s = 0.1
     async with serve(server.application()) as url:
         server.workspace.base_url = url
         yield server

@@ -12,6 +12,7 @@ from bot.ports import Reply
 from bot.render import Renderer
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
+from bot.sandbox.slack.faults import rate_limited, server_error
 from bot.slack.messenger import SlackMessenger, web_client
 
 SENTENCE = Reply(template="sentence", context={"sentence": "hello"})
@@ -32,7 +33,7 @@ def messenger(sandbox: Sandbox, **environ: str) -> SlackMessenger:
 
 
 async def test_a_call_that_slack_asks_to_repeat_soon_is_repeated_once_it_said(sandbox: Sandbox) -> None:
-    sandbox.slack.refuse_next["chat.postMessage"] = [(429, {"Retry-After": "1"})]
+    sandbox.slack.faults.add("chat.postMessage", rate_limited(1))
     began = time.monotonic()
     await messenger(sandbox).post(CHANNEL, SENTENCE)
     assert time.monotonic() - began >= 1
@@ -40,14 +41,14 @@ async def test_a_call_that_slack_asks_to_repeat_soon_is_repeated_once_it_said(sa
 
 
 async def test_a_long_wait_is_told_instead_of_waited_for(sandbox: Sandbox) -> None:
-    sandbox.slack.refuse_next["chat.postMessage"] = [(429, {"Retry-After": "3600"})]
+    sandbox.slack.faults.add("chat.postMessage", rate_limited(3600))
     with pytest.raises(MessageError, match="wait for 3600 s") as told:
         await messenger(sandbox).post(CHANNEL, SENTENCE)
     assert told.value.retry_after_s == 3600
 
 
 async def test_a_post_that_was_answered_with_an_error_is_not_repeated(sandbox: Sandbox) -> None:
-    sandbox.slack.refuse_next["chat.postMessage"] = [(500, {})]
+    sandbox.slack.faults.add("chat.postMessage", server_error())
     with pytest.raises(MessageError):
         await messenger(sandbox).post(CHANNEL, SENTENCE)
     assert [call.method for call in sandbox.slack.workspace.calls] == ["chat.postMessage"]

@@ -12,7 +12,8 @@ from bot.configuration import load
 from bot.render import Renderer
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
-from bot.sandbox.slack.server import SIGNING_SECRET, signed
+from bot.sandbox.slack.delivery import SIGNING_SECRET, signed
+from bot.sandbox.slack.faults import refused
 from bot.slack.listeners import Listeners
 from bot.slack.messenger import SlackMessenger, web_client
 from bot.slack.server import SlackServer
@@ -139,7 +140,7 @@ async def test_a_call_for_help_is_offered_a_triage_once_in_ten_minutes(
 
 async def test_an_offer_that_slack_refused_does_not_silence_the_channel(sandbox: Sandbox, bot: TestServer) -> None:
     slack = sandbox.slack.workspace
-    sandbox.slack.refuse_next["chat.postMessage"] = [(200, {})]
+    sandbox.slack.faults.add("chat.postMessage", refused("ratelimited"))
     await slack.say("mistral down")
     await slack.wait_for(lambda: any(one.only_for for one in slack.messages))
     await slack.say("mistral down")

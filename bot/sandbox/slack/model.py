@@ -171,6 +171,8 @@ class ResponseUrl:
     user: str
     at: float
     posts_left: int = 5
+    message_ts: str = ""
+    """The message that was clicked on, if it was one."""
 
 
 @dataclass(frozen=True)

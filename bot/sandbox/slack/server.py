@@ -1,48 +1,49 @@
-"""The HTTP and WebSocket side of the sandbox's Slack: Web API, Socket Mode, signed requests, response URLs, uploads."""
+"""The HTTP side of the sandbox's Slack: Web API, Socket Mode, response URLs, uploads, and what goes wrong there."""
 
-import asyncio
-import contextlib
-import hashlib
-import hmac
-import itertools
-import json
+import random
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlencode
 
-import aiohttp
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
+from bot.sandbox.answers import fail
 from bot.sandbox.scenario import World
+from bot.sandbox.slack.delivery import ACK_S, SocketMode, post
+from bot.sandbox.slack.faults import Faults, Pace, rate_limited
 from bot.sandbox.slack.limits import SlackRefusal, blocks_of, named
 from bot.sandbox.slack.methods import METHODS, call
-from bot.sandbox.slack.model import BOT_USER, Call, Message
+from bot.sandbox.slack.model import BOT_USER, Call, Message, ResponseUrl
 from bot.sandbox.slack.workspace import Acknowledged, Workspace
 
 BOT_TOKEN = "xoxb-sandbox-bot-token"  # noqa: S105 - of a workspace that exists in memory alone
 APP_TOKEN = "xapp-sandbox-app-token"  # noqa: S105
-SIGNING_SECRET = "sandbox-signing-secret"  # noqa: S105
-# Slack delivers an envelope again that was not acknowledged in time.
-_ACK_S = 3.0
-_DELIVERIES = 3
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class SlackServer:
-    """Slack for one bot. ``refuse_next`` holds answers (status, headers) that the next calls get, by method."""
+    """Slack for one bot.
+
+    ``faults`` holds what the next calls meet; ``down`` is an outage; ``pace`` holds the bot to Slack's rates.
+    """
 
     def __init__(self, world: World) -> None:
         self.workspace = Workspace()
         self.workspace.deliver = self.deliver
         self.request_url: str | None = None
         """Set: delivery by signed requests to this URL; else by Socket Mode."""
-        self.refuse_next: dict[str, list[tuple[int, dict[str, str]]]] = {}
+        self.ack_s = ACK_S
+        """How long the bot has to acknowledge, in seconds."""
+        self.faults = Faults()
+        self.pace = False
+        self._paced = Pace()
+        self._down = False
         self._world = world
-        self._sockets: list[web.WebSocketResponse] = []
-        self._acks: dict[str, asyncio.Future[dict[str, Any]]] = {}
-        self._ids = itertools.count(1)
+        self._sockets = SocketMode()
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=50_000_000)
+        app = web.Application(client_max_size=50_000_000, middlewares=[self._outage])
         app.router.add_route("*", "/api/{method}", self._api)
         app.router.add_get("/link", self._socket)
         app.router.add_post("/response/{key}", self._response)
@@ -52,27 +53,75 @@ class SlackServer:
 
     @property
     def connected(self) -> bool:
-        return self.request_url is not None or bool(self._sockets)
+        return self.request_url is not None or bool(self._sockets.connections)
 
-    async def wait_connected(self, timeout_s: float = 15) -> None:
-        await self.workspace.wait_for(lambda: self.connected, timeout_s)
+    async def wait_connected(self, timeout_s: float = 15, *, connections: int = 1) -> None:
+        """Until the bot is there: in Socket Mode, until so many ``connections`` are open."""
+        enough = self._sockets.connections
+        await self.workspace.wait_for(lambda: self.request_url is not None or len(enough) >= connections, timeout_s)
 
-    async def _api(self, request: web.Request) -> web.Response:
+    @property
+    def down(self) -> bool:
+        """Whether Slack is away: every connection is cut, open ones and new ones, and nothing is delivered."""
+        return self._down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        self._down = down
+        if down:
+            self._sockets.cut()
+
+    def spread(self, seed: int) -> None:
+        """From now on each delivery goes to any one of the open connections, as Slack does with several."""
+        self._sockets.spread = random.Random(seed)  # noqa: S311 - repeatable, and no secret
+
+    async def deliver(self, kind: str, payload: dict[str, Any], retry: int = 0) -> Acknowledged:
+        """Brings the payload to the bot, as the ``retry``-th try again; raises TimeoutError or LookupError."""
+        if self._down:
+            raise LookupError("Slack is down")
+        began = time.monotonic()
+        if self.request_url is None:
+            body = await self._sockets.send(kind, payload, retry, self.ack_s)
+        else:
+            body = await post(self.request_url, kind, payload, retry, self.ack_s)
+        return Acknowledged(time.monotonic() - began, body)
+
+    @web.middleware
+    async def _outage(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        return await fail(request, "reset") if self._down else await handler(request)
+
+    async def _api(self, request: web.Request) -> web.StreamResponse:
         method = request.match_info["method"]
         arguments = await _arguments(request)
         self._world.seen("slack", request.method, f"/api/{method}")
         self.workspace.calls.append(Call(method, time.monotonic(), arguments))
-        if self.refuse_next.get(method):
-            status, headers = self.refuse_next[method].pop(0)
-            return web.json_response({"ok": False, "error": "ratelimited"}, status=status, headers=headers)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ") or str(arguments.get("token", ""))
-        try:
-            answer = self._answer(method, token, arguments)
-        except SlackRefusal as refusal:
-            return web.json_response(refusal.answer)
-        return web.json_response(
-            {"ok": True, **answer}, headers={"x-oauth-scopes": ",".join(sorted(self.workspace.scopes))}
-        )
+
+        async def answer(_: web.Request) -> web.StreamResponse:
+            try:
+                held = self._answer(method, token, arguments)
+            except SlackRefusal as refusal:
+                return web.json_response(refusal.answer)
+            scopes = {"x-oauth-scopes": ",".join(sorted(self.workspace.scopes))}
+            return web.json_response({"ok": True, **held}, headers=scopes)
+
+        return await self._faulty(request, method, answer, arguments)
+
+    async def _faulty(
+        self, request: web.Request, queue: str, answer: _Handler, arguments: dict[str, Any] | None = None
+    ) -> web.StreamResponse:
+        """``answer``, or what goes wrong instead."""
+        fault = self.faults.take(queue)
+        if self.pace and (wait_s := self._paced.wait_s(queue, arguments or {}, time.monotonic())):
+            fault = rate_limited(wait_s)
+        if fault.kind == "pass":
+            return await answer(request)
+        if fault.kind == "answer":
+            body = {"ok": False, "error": fault.error}
+            return web.json_response(body, status=fault.status, headers=fault.headers)
+        if fault.kind == "lost":
+            await answer(request)
+        return await fail(request, "timeout" if fault.kind == "hang" else "reset")
 
     def _answer(self, method: str, token: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if method == "apps.connections.open":
@@ -85,82 +134,14 @@ class SlackServer:
             raise SlackRefusal("invalid_auth" if token else "not_authed")
         return call(self.workspace, method, arguments)
 
-    async def deliver(self, kind: str, payload: dict[str, Any], retry: int = 0) -> Acknowledged:
-        """Brings the payload to the bot, as the ``retry``-th try again; raises TimeoutError or LookupError."""
-        began = time.monotonic()
-        carry = self._send if self.request_url is None else self._post
-        body = await carry(kind, payload, retry)
-        return Acknowledged(time.monotonic() - began, body)
-
-    async def _send(self, kind: str, payload: dict[str, Any], retry: int) -> dict[str, Any] | None:
-        if not self._sockets:
-            raise LookupError("the bot is not connected")
-        envelope = {
-            "envelope_id": f"envelope-{next(self._ids)}",
-            "type": kind,
-            "payload": payload,
-            "accepts_response_payload": kind != "events_api",
-        }
-        acked: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._acks[str(envelope["envelope_id"])] = acked
-        for attempt in range(retry, retry + _DELIVERIES):
-            again = {"retry_attempt": attempt, "retry_reason": "timeout"} if attempt else {}
-            await self._sockets[-1].send_json({**envelope, **again})
-            with contextlib.suppress(TimeoutError):
-                held = (await asyncio.wait_for(asyncio.shield(acked), _ACK_S)).get("payload")
-                return held if isinstance(held, dict) else None
-        raise TimeoutError(f"{kind} was not acknowledged")
-
-    async def _post(self, kind: str, payload: dict[str, Any], retry: int) -> dict[str, Any] | None:
-        form = {"slash_commands": payload, "interactive": {"payload": json.dumps(payload)}}.get(kind)
-        body = json.dumps(payload) if form is None else urlencode(form)
-        content_type = "application/json" if form is None else "application/x-www-form-urlencoded"
-        headers = {**signed(body), "Content-Type": content_type}
-        if retry:
-            headers |= {"X-Slack-Retry-Num": str(retry), "X-Slack-Retry-Reason": "http_timeout"}
-        timeout = aiohttp.ClientTimeout(total=_ACK_S)
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(str(self.request_url), data=body, headers=headers) as response,
-        ):
-            if response.status != 200:
-                raise LookupError(f"the bot answered {response.status}")
-            said = await response.read()
-        try:
-            held = json.loads(said)
-        except ValueError:
-            return None
-        return held if isinstance(held, dict) else None
-
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(heartbeat=10)
-        await socket.prepare(request)
-        await socket.send_json(
-            {"type": "hello", "num_connections": 1, "debug_info": {}, "connection_info": {"app_id": "A0SANDBOX"}}
-        )
-        self._sockets.append(socket)
-        self.workspace.changed()
-        try:
-            async for received in socket:
-                if received.type is WSMsgType.TEXT:
-                    self._acknowledged(received.data)
-        finally:
-            self._sockets.remove(socket)
-            self.workspace.changed()
-        return socket
+        return await self._sockets.hold(request, self.workspace.changed)
 
-    def _acknowledged(self, text: str) -> None:
-        try:
-            held = json.loads(text)
-        except ValueError:
-            return  # the SDK pings with text of its own
-        acked = self._acks.pop(str(held.get("envelope_id")), None)
-        if acked is not None and not acked.done():
-            acked.set_result(held)
+    async def _response(self, request: web.Request) -> web.StreamResponse:
+        return await self._faulty(request, "response_url", self._respond)
 
-    async def _response(self, request: web.Request) -> web.Response:
-        key = request.match_info["key"]
-        held = self.workspace.response_urls.get(key)
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        held = self.workspace.response_urls.get(request.match_info["key"])
         if held is None or time.monotonic() - held.at > self.workspace.response_s:
             return web.json_response({"ok": False, "error": "expired_url"}, status=404)
         if held.posts_left <= 0:
@@ -171,18 +152,28 @@ class SlackServer:
         except SlackRefusal as refusal:
             return web.json_response(refusal.answer, status=400)
         held.posts_left -= 1
-        message = Message(
-            channel=held.channel,
-            ts=self.workspace.new_ts(),
-            user=BOT_USER,
-            text=str(body.get("text", "")),
-            blocks=blocks,
-        )
-        message.only_for = None if body.get("response_type") == "in_channel" else held.user
-        self.workspace.add(message)
+        self._say(held, body, blocks)
         return web.Response(text="ok")
 
-    async def _upload(self, request: web.Request) -> web.Response:
+    def _say(self, held: ResponseUrl, body: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
+        """A new message, or the one that was clicked on anew, or gone."""
+        slack, text = self.workspace, str(body.get("text") or "")
+        original = slack.find(held.channel, held.message_ts)
+        if original is not None and body.get("delete_original"):
+            slack.remove(original)
+        elif original is not None and body.get("replace_original"):
+            original.text, original.blocks = text, blocks
+            original.edits += 1
+            slack.changed()
+        else:
+            message = Message(channel=held.channel, ts=slack.new_ts(), user=BOT_USER, text=text, blocks=blocks)
+            message.only_for = None if body.get("response_type") == "in_channel" else held.user
+            slack.add(message)
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        return await self._faulty(request, "upload", self._stored)
+
+    async def _stored(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         if request.content_type.startswith("multipart/"):
             return web.Response(status=400, text="send the bytes themselves")
@@ -192,15 +183,7 @@ class SlackServer:
         return web.Response(text=f"OK - {len(body)}")
 
     async def _close_sockets(self, _: web.Application) -> None:
-        for socket in list(self._sockets):
-            await socket.close()
-
-
-def signed(body: str, *, secret: str = SIGNING_SECRET, at: float | None = None) -> dict[str, str]:
-    """Slack's signature headers for ``body`` (docs.slack.dev: verifying requests)."""
-    timestamp = str(int(time.time() if at is None else at))
-    digest = hmac.new(secret.encode(), f"v0:{timestamp}:{body}".encode(), hashlib.sha256).hexdigest()
-    return {"X-Slack-Request-Timestamp": timestamp, "X-Slack-Signature": f"v0={digest}"}
+        await self._sockets.close()
 
 
 async def _arguments(request: web.Request) -> dict[str, Any]:

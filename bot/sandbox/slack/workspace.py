@@ -214,7 +214,7 @@ class Workspace(Memory):
         held = self.channels.get(message.channel)
         return {
             "channel": {"id": message.channel, "name": held.name if held else "privategroup"},
-            "response_url": self._response_url(message.channel, user),
+            "response_url": self._response_url(message.channel, user, message.ts),
         }
 
     async def _interact(self, user: str, payload: dict[str, Any]) -> Acknowledged:
@@ -233,9 +233,9 @@ class Workspace(Memory):
         }
         return await self._deliver("events_api", {**_COMMON, **payload})
 
-    def _response_url(self, channel: str, user: str) -> str:
+    def _response_url(self, channel: str, user: str, message_ts: str = "") -> str:
         key = self.new_ts().replace(".", "")
-        self.response_urls[key] = ResponseUrl(channel, user, time.monotonic())
+        self.response_urls[key] = ResponseUrl(channel, user, time.monotonic(), message_ts=message_ts)
         return f"{self.base_url}/response/{key}"
 
     async def _deliver(self, kind: str, payload: dict[str, Any]) -> Acknowledged:

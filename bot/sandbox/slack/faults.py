@@ -1,0 +1,87 @@
+"""What goes wrong at Slack's side on demand: an answer that is refused, late or lost, and Slack's own pace."""
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What one call meets. ``kind`` is answer (``status``, ``error``), pass, hang, lost or cut."""
+
+    kind: str
+    status: int = 200
+    error: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+PASS = Fault("pass")
+"""Nothing: the call is answered as usual, and the next fault is for the call after it."""
+HANG = Fault("hang")
+"""No answer until the client leaves; nothing is done."""
+LOST = Fault("lost")
+"""The thing is done, and the connection cut in place of an answer."""
+CUT = Fault("cut")
+"""The connection is cut before anything is done."""
+
+
+def rate_limited(retry_after_s: int = 1) -> Fault:
+    return Fault("answer", 429, "ratelimited", {"Retry-After": str(retry_after_s)})
+
+
+def server_error(status: int = 500) -> Fault:
+    return Fault("answer", status, "internal_error")
+
+
+def refused(error: str) -> Fault:
+    """Slack's word for why not, as for a call that it understood."""
+    return Fault("answer", 200, error)
+
+
+class Faults:
+    """A queue for each method; ``response_url`` and ``upload`` are queues of those two."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[Fault]] = defaultdict(deque)
+
+    def add(self, method: str, *faults: Fault) -> None:
+        """The next calls of ``method`` meet these, one each."""
+        self._queues[method].extend(faults)
+
+    def take(self, method: str) -> Fault:
+        queue = self._queues.get(method)
+        return queue.popleft() if queue else PASS
+
+    def left(self, method: str) -> int:
+        """How many of the method's faults nobody has met yet."""
+        return len(self._queues.get(method, ()))
+
+    def clear(self) -> None:
+        self._queues.clear()
+
+
+# method -> (seconds to a call, calls that may come at once, the argument that has a pace of its own)
+# docs.slack.dev/apis/web-api/rate-limits: a message a second and channel with short bursts; tier 2 is 20 a minute
+_RATES = {"chat.postMessage": (1.0, 4, "channel"), "conversations.create": (3.0, 20, None)}
+
+
+class Pace:
+    """Slack's rate limits; a call before its time is refused and does not count."""
+
+    def __init__(self) -> None:
+        self._due: dict[Hashable, float] = {}
+
+    def wait_s(self, method: str, arguments: dict[str, Any], now: float) -> int:
+        """0 where the call may be made at ``now`` (seconds), else the whole seconds of Retry-After."""
+        if method not in _RATES:
+            return 0
+        interval_s, burst, of_its_own = _RATES[method]
+        key = (method, arguments.get(of_its_own) if of_its_own else None)
+        due = max(self._due.get(key, now), now)
+        early_s = due - now - interval_s * (burst - 1)
+        if early_s > 1e-9:
+            return math.ceil(early_s)
+        self._due[key] = due + interval_s
+        return 0
