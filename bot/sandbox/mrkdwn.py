@@ -16,6 +16,7 @@ _EMOJI = {
     "grey_question": "❔",
     "warning": "⚠️",
     "mag": "🔍",
+    "pushpin": "📌",
 }
 _BLOCK = re.compile(r"```\n?(.*?)```", re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
