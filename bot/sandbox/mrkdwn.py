@@ -5,6 +5,8 @@ import re
 
 from markupsafe import Markup
 
+from bot.sandbox.slack.model import USERS
+
 _EMOJI = {
     "red_circle": "🔴",
     "large_orange_circle": "🟠",
@@ -24,6 +26,8 @@ _BOLD = re.compile(r"(?<!\w)\*([^*\n]+)\*(?!\w)")
 _ITALIC = re.compile(r"(?<!\w)_([^_\n]+)_(?!\w)")
 _LINK = re.compile(r"&lt;(https?://[^|&\s]+)\|([^&]*)&gt;")
 _DATE = re.compile(r"&lt;!date\^\d+\^[^|]*\|([^&]*)&gt;")
+_PERSON = re.compile(r"&lt;@(\w+)(?:\|[^&]*)?&gt;")
+_NAMED = re.compile(r"&lt;[#!][\w^]+\|([^&]*)&gt;")
 _EMOJI_NAME = re.compile(r":([a-z_]+):")
 
 
@@ -32,6 +36,7 @@ def to_html(text: str, *, escaped: bool = True) -> Markup:
     # Slack's three escapes are undone only after mentions and links, which begin with a bare <, have been told apart
     safe = html.escape(text, quote=True)
     safe = _DATE.sub(r"\1", _LINK.sub(r'<a href="\1" rel="noreferrer">\2</a>', safe))
+    safe = _NAMED.sub(r"\1", _PERSON.sub(lambda found: f"@{html.escape(USERS.get(found[1]) or found[1])}", safe))
     if escaped:
         safe = safe.replace("&amp;lt;", "&lt;").replace("&amp;gt;", "&gt;").replace("&amp;amp;", "&amp;")
     parts = _BLOCK.split(safe)

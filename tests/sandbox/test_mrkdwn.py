@@ -1,0 +1,22 @@
+"""Slack's mrkdwn on the sandbox's page: what is meant is shown, and what people wrote stays text."""
+
+import pytest
+
+from bot.sandbox.mrkdwn import to_html
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("*bold* and _soft_", "<strong>bold</strong> and <em>soft</em>"),
+        ("ask <@U0COMMANDER> or <@U0NAMELESS>", "ask @Chris or @U0NAMELESS"),
+        ("<!subteam^S0ONCALL|@on-call> in <#C0INCIDENTS|incidents>", "@on-call in incidents"),
+        ("due <!date^1764000000^{time}|16:00>", "due 16:00"),
+        ("<https://example.com/a|the log>", '<a href="https://example.com/a" rel="noreferrer">the log</a>'),
+        ("&lt;@U0COMMANDER&gt; &lt;b&gt;", "&lt;@U0COMMANDER&gt; &lt;b&gt;"),
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        (":pushpin: `a*b*c`", "📌 <code>a*b*c</code>"),
+    ],
+)
+def test_markup_is_shown_and_text_stays_text(text: str, shown: str) -> None:
+    assert to_html(text) == shown
