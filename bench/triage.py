@@ -5,13 +5,13 @@ import time
 from dataclasses import replace
 
 from bench.figures import Figure, bot, end, memory_mb
-from bot import app
 from bot.configuration import load
 from bot.probes import load as load_probes
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import AnswerSpec, MistralSpec, Scenario, load_scenarios
 from bot.sandbox.slack import Message
 from bot.settings import DEFAULT_TARGET
+from bot.worlds import prober
 
 MISTRAL_S, SERVICE_S = 0.3, 0.2
 # Promised for all of it beyond the slowest upstream, and for `health` beyond the upstream's answer.
@@ -93,7 +93,7 @@ async def _command_to_card(sandbox: Sandbox, number: int) -> float:
 
 
 async def _sequence_s(sandbox: Sandbox) -> float:
-    async with app.prober(load(sandbox.environment())) as asks:
+    async with prober(load(sandbox.environment())) as asks:
         probes = load_probes()
         await asks.run(probes, DEFAULT_TARGET, lambda _: None)
         began = time.monotonic()

@@ -1,7 +1,8 @@
 """Reads the settings, once, from the environment and one YAML file; nothing else reads either.
 
 ``load(environ)`` tells every wrong value together in one :class:`SettingsError`. The YAML file, named by
-MISTRAL_BOT_CONFIG, holds what a variable cannot: ``targets``, ``labels``, ``timeouts``, ``limits``, ``log_excerpts``.
+MISTRAL_BOT_CONFIG, holds what a variable cannot: ``targets``, ``labels``, ``timeouts``, ``limits``, ``log_excerpts``,
+``policy``, ``may``, ``components``.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import SettingsError
+from bot.policies import read_components, read_policy
 from bot.settings import (
     DEFAULT_TARGET,
     Kubernetes,
@@ -25,8 +27,9 @@ from bot.settings import (
 )
 from bot.variables import TARGET_VARIABLES, VARIABLES, nearest
 
+_SECTIONS = ("targets", "labels", "timeouts", "limits", "log_excerpts", "policy", "may", "components")
 # Read by parts of the bot that own these lists; named here so that a misspelt key is told and these are not.
-_LISTS_OF_OTHER_PARTS = ("components", "approvers", "queries", "remedies")
+_LISTS_OF_OTHER_PARTS = ("approvers", "queries", "remedies")
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -42,6 +45,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     excerpts = document.get("log_excerpts", True)
     if not isinstance(excerpts, bool):
         problems.append(f"log_excerpts holds {excerpts!r}; it should hold true or false")
+    policy, components = read_policy(document, problems), read_components(document, problems)
     if problems:
         raise SettingsError(problems)
     return Settings(
@@ -62,6 +66,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         timeouts=section["timeouts"],
         limits=section["limits"],
         log_excerpts=excerpts,
+        policy=policy,
+        components=components,
         host=values["HOST"],
         port=values["PORT"],
         templates_dir=values["TEMPLATES_DIR"],
@@ -73,6 +79,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         statuspage_api_url=values["STATUSPAGE_API_URL"],
         pagerduty_routing_key=values["PAGERDUTY_ROUTING_KEY"],
         pagerduty_events_url=values["PAGERDUTY_EVENTS_URL"],
+        pager_webhook_url=values["PAGER_WEBHOOK_URL"],
         evidence_dir=values["EVIDENCE_DIR"],
     )
 
@@ -151,7 +158,7 @@ def _read_yaml(path: Path | None, problems: list[str]) -> dict[str, Any]:
     if not isinstance(document, dict):
         problems.append(f"MISTRAL_BOT_CONFIG holds {str(path)!r}; the file should hold a map of settings")
         return {}
-    known = ("targets", "labels", "timeouts", "limits", "log_excerpts", *_LISTS_OF_OTHER_PARTS)
+    known = (*_SECTIONS, *_LISTS_OF_OTHER_PARTS)
     problems.extend(f"{path}: unknown key {key!r}; {nearest(str(key), known)}" for key in document if key not in known)
     return document
 

@@ -1,6 +1,7 @@
 """Every error that the bot raises on purpose; each one's text is a sentence for a person.
 
     BotError
+    ├── Refusal                (in domain/incident) the act is not to be done, and why
     ├── SettingsError          the settings are wrong; .problems has one line each
     ├── TemplateError          a template cannot be rendered, or not within Slack's limits
     ├── MessageError           Slack did not take a message; .code is Slack's word for why

@@ -8,6 +8,7 @@ import contextlib
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ _CHECKOUT = Path(__file__).parent.parent / "templates"
 # Control characters but for tab and newline, and the marks that turn the direction of text around.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _USER = re.compile(r"[UW][A-Z0-9]{2,30}")
+_GROUP = re.compile(r"S[A-Z0-9]{2,30}")
 _CHANNEL = re.compile(r"[CGD][A-Z0-9]{2,30}")
 _LINK = re.compile(r"https?://[^\s<>|\"`]+")
 
@@ -60,7 +62,15 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._environment.filters.update(
-            code=_code, user=_mention(_USER, "@"), channel=_mention(_CHANNEL, "#"), link=_link, when=_when
+            code=_code,
+            user=_mention(_USER, "@"),
+            channel=_mention(_CHANNEL, "#"),
+            group=_mention(_GROUP, "!subteam^"),
+            person=_person,
+            link=_link,
+            when=_when,
+            moment=datetime.fromisoformat,
+            duration=_duration,
         )
 
     def compile_all(self) -> None:
@@ -136,6 +146,11 @@ def _mention(pattern: "re.Pattern[str]", sign: str) -> Any:
     return mention
 
 
+def _person(user: object) -> Any:
+    """Somebody by a mention; None: nobody."""
+    return "nobody yet" if user is None else _mention(_USER, "@")(user)
+
+
 def _link(url: object, text: object) -> Any:
     if not _LINK.fullmatch(str(url)):
         return str(text)
@@ -146,6 +161,14 @@ def _when(moment: Any) -> Any:
     """An aware datetime in the reader's own zone."""
     fallback = moment.strftime("%Y-%m-%d %H:%M UTC")
     return Markup(f"<!date^{int(moment.timestamp())}^{{time}}|{fallback}>")  # noqa: S704 - numbers and a fixed form
+
+
+def _duration(span: timedelta) -> str:
+    """Such as ``1 h 5 min``."""
+    minutes = max(0, round(span.total_seconds() / 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 2880 else f"{minutes // 1440} days"
 
 
 def _cut(text: str, limit: int, mark: str = "…") -> tuple[str, str]:

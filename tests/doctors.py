@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from bot.app import prober
 from bot.configuration import load
 from bot.ports import Check, CheckResult
 from bot.sandbox.scenario import load_scenarios
+from bot.worlds import prober
 
 WELL = load_scenarios()["all is well"]
 

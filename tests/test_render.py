@@ -18,8 +18,15 @@ HOSTILE = "<!channel> <@U012> <https://evil|ok> & \"quotes\" 'single' ` ``` * \u
 def card(summary: str, *, target: str = "") -> Message:
     findings = [Finding(probe=ProbeName.PODS, verdict=Verdict.BAD, summary=summary), *world()[:3]]
     found = diagnose(findings, NOW)
-    context = {"target": target, "diagnosis": found, "findings": findings, "duration_ms": 3, "way": found.way}
-    return Renderer().message(Reply(template="triage", context=context))
+    context = {
+        "target": target,
+        "diagnosis": found,
+        "findings": findings,
+        "duration_ms": 3,
+        "way": found.way,
+        "kept": "abc",
+    }
+    return Renderer().message(Reply(template="triage", context={**context, "kept": "abc"}))
 
 
 def test_hostile_text_stays_text() -> None:

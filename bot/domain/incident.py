@@ -12,6 +12,7 @@ from typing import Any
 
 from bot.domain.causes import Severity
 from bot.domain.timeline import FIRST_HASH, Event
+from bot.errors import BotError
 
 BOT = "bot"
 TITLE_CHARS, TEXT_CHARS = 150, 3000
@@ -150,5 +151,5 @@ class Change:
     messages: tuple[Outgoing, ...] = ()
 
 
-class Refusal(Exception):
+class Refusal(BotError):
     """The act is not to be done; the text is a sentence for whoever asked."""

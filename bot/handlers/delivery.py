@@ -11,7 +11,7 @@ from bot.domain import acts
 from bot.domain.incident import HOME, PAGER, Incident, Outgoing, Priority
 from bot.domain.naming import channel_name
 from bot.domain.policy import Policy
-from bot.errors import BotError, Conflict, MessageError, StoreError, UpstreamError
+from bot.errors import BotError, Conflict, Forbidden, MessageError, StoreError, UpstreamError
 from bot.ports import Clock, Delivery, MessageRef, Messenger, Pager, Reply, Store
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,9 @@ class DeliveryHandler:
             ref = await self._send(delivery)
         except MessageError as error:
             await self._failed(delivery, error)
+        except Forbidden as error:
+            logger.error("delivery %s is given up: %s", delivery.id, error)
+            await self.store.dead(delivery, str(error))
         except (UpstreamError, Conflict) as error:
             await self._again(delivery, str(error), unsure=True)
         except StoreError:

@@ -1,6 +1,7 @@
 """The world's servers on free ports of loopback, the settings that make a bot see them, and the bot beside them."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 
 from bot.errors import SettingsError
@@ -71,6 +73,8 @@ class Sandbox:
             "HOME": self._folder.name,
             "HOST": _HOST,
             "PORT": str(self._bot_port),
+            "DATABASE_URL": f"sqlite+aiosqlite:///{self._folder.name}/bot.db",
+            "INCIDENT_CHANNEL": "C0INCIDENTS",
             "SLACK_API_URL": _unreachable(self.urls["slack"], scenario.control.fail) + "/api/",
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "MISTRAL_STATUS_URL": "" if scenario.provider_status is None else self.urls["status"],
@@ -97,6 +101,16 @@ class Sandbox:
         )
         if self.http_mode:
             self.slack.request_url = f"http://{_HOST}:{self._bot_port}/slack/events"
+
+    async def ready(self, timeout_s: float = 20) -> None:
+        """Waits until the bot says that it is (``/readyz``); raises TimeoutError."""
+        async with asyncio.timeout(timeout_s), aiohttp.ClientSession() as session:
+            while True:
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get(f"http://{_HOST}:{self._bot_port}/readyz") as response:
+                        if response.status == 200:
+                            return
+                await asyncio.sleep(0.05)
 
     async def stop_bot(self) -> None:
         if self._bot is None or self._bot.returncode is not None:

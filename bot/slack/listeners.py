@@ -1,4 +1,7 @@
-"""What Slack sends: each listener acknowledges first, and then starts work that nobody's three seconds wait for."""
+"""What Slack sends: each listener acknowledges first, and then starts work that nobody's three seconds wait for.
+
+Forms are the exception: they are closed when what they say is stored (see ``forms``).
+"""
 
 import logging
 import time
@@ -9,24 +12,36 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot.domain.incident import Refusal
+from bot.domain.policy import Act
 from bot.errors import BotError
 from bot.ports import Reply
 from bot.settings import DEFAULT_TARGET
 from bot.slack import parse
+from bot.slack.forms import Forms
+from bot.slack.home import Home
+from bot.slack.incidents import SlackIncidents
+from bot.slack.messenger import SlackMessenger
+from bot.slack.place import Place
 from bot.slack.tasks import Tasks
-from bot.slack.triage import Place, SlackTriage
+from bot.slack.triage import SlackTriage
 
 logger = logging.getLogger(__name__)
 
 OFFER_EVERY_S = 600
 _REMEMBERED = 1000
+_PIN = "pushpin"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listeners:
-    """The commands, clicks and events of one workspace."""
+    """The commands, clicks, forms and events of one workspace."""
 
     triage: SlackTriage
+    incidents: SlackIncidents
+    forms: Forms
+    home: Home
+    messenger: SlackMessenger
     targets: tuple[str, ...]
     tasks: Tasks
     _events: "OrderedDict[str, None]" = field(default_factory=OrderedDict)
@@ -34,32 +49,87 @@ class Listeners:
 
     def register(self, app: AsyncApp) -> None:
         app.command("/mistral")(self.command)
-        app.action("triage")(self.click)
+        app.action("triage")(self.click_triage)
+        app.action("declare")(self.click_declare)
+        for action in ("update", "command", "resolve", "reopen", "snooze_10", "snooze_20", "snooze_30"):
+            app.action(action)(self.click_incident)
+        for form in ("declare", "update", "resolve"):
+            app.view(form)(self.forms.submitted)
+        app.shortcut("add_to_timeline")(self.shortcut)
         app.event("app_mention")(self.mention)
         app.event("message")(self.message)
+        app.event("reaction_added")(self.reaction)
+        app.event("app_home_opened")(self.home_opened)
 
     async def command(self, ack: AsyncAck, command: dict[str, Any]) -> None:
         await ack()
-        place = Place(channel=command["channel_id"], user=command["user_id"], response_url=command.get("response_url"))
+        place = Place(
+            channel=command["channel_id"],
+            user=command["user_id"],
+            response_url=command.get("response_url"),
+            trigger_id=command.get("trigger_id"),
+        )
         match parse.command(str(command.get("text") or ""), self.targets):
             case parse.Triage(target):
-                self._start(place, self.triage.show(place, target), f"triage of {target}")
+                self._start(place, self._triage(place, target), f"triage of {target}")
             case parse.Health(target):
                 self._start(place, self.triage.health(place, target), f"health of {target}")
+            case parse.OnIncident() as asked:
+                self._start(place, self._on_incident(place, asked), asked.verb)
             case parse.Unknown(sentence):
-                self._start(place, self.triage.tell(place, sentence), "answer")
+                self._start(place, self.messenger.tell(place, sentence), "answer")
             case _:
                 help_ = Reply(template="help", context={"targets": self.targets})
-                self._start(place, self.triage.answer(place, help_), "help")
+                self._start(place, self.messenger.answer(place, help_), "help")
 
-    async def click(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+    async def click_triage(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
-        place = Place(channel=body["channel"]["id"], user=body["user"]["id"], response_url=body.get("response_url"))
+        place = _place(body)
         target = action.get("value") or DEFAULT_TARGET
         if target in self.targets:
-            self._start(place, self.triage.show(place, target), f"triage of {target}")
+            self._start(place, self._triage(place, target), f"triage of {target}")
         else:
-            self._start(place, self.triage.tell(place, "That target is no longer configured."), "answer")
+            self._start(place, self.messenger.tell(place, "That target is no longer configured."), "answer")
+
+    async def click_declare(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        await ack()
+        place = _place(body)
+        self._start(place, self.forms.declare(place, str(action.get("value"))), "declare")
+
+    async def click_incident(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        await ack()
+        place, number, name = _place(body), int(action["value"]), str(action["action_id"])
+        request = f"click:{action.get('action_ts')}:{name}:{place.user}"
+        work: Coroutine[None, None, None]
+        match name:
+            case "update":
+                work = self.forms.update(place, number)
+            case "resolve":
+                work = self.forms.resolve(place, number)
+            case "command":
+                work = self.incidents.take_command(place, number, request)
+            case "reopen":
+                work = self.incidents.reopen(place, number, request)
+            case _:
+                work = self.incidents.snooze(place, number, int(name.rpartition("_")[2]), request)
+        self._start(place, work, f"{name} INC-{number}")
+
+    async def shortcut(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        place = _place(body)
+        self._start(place, self.incidents.keep_message(place, body["message"], quietly=False), "add to the timeline")
+
+    async def reaction(self, ack: AsyncAck, event: dict[str, Any]) -> None:
+        await ack()
+        if event.get("reaction") == _PIN and event["item"].get("type") == "message":
+            place = Place(channel=event["item"]["channel"], user=event["user"])
+            self._start(place, self._pinned(place, event["item"]["ts"]), "add to the timeline")
+
+    async def home_opened(self, ack: AsyncAck, event: dict[str, Any]) -> None:
+        await ack()
+        place = Place(channel=event["channel"], user=event["user"])
+        if event.get("tab", "home") == "home":
+            self._start(place, self.home.show(place.user), "App Home")
 
     async def mention(self, ack: AsyncAck, event: dict[str, Any], body: dict[str, Any]) -> None:
         await ack()
@@ -70,6 +140,26 @@ class Listeners:
         await ack()
         if _said_by_a_person(event) and parse.calls_for_help(str(event.get("text") or "")):
             self._offer(event, body)
+
+    async def _triage(self, place: Place, target: str) -> None:
+        await self.incidents.allowed(Act.TRIAGE, place.user)
+        await self.triage.show(place, target)
+
+    async def _on_incident(self, place: Place, asked: parse.OnIncident) -> None:
+        match asked.verb:
+            case "declare":
+                await self.forms.declare(place, None)
+            case "update":
+                await self.forms.update(place, asked.number)
+            case "resolve":
+                await self.forms.resolve(place, asked.number)
+            case _:
+                await self.incidents.command(place, asked, f"command:{place.trigger_id}")
+
+    async def _pinned(self, place: Place, ts: str) -> None:
+        message = await self.messenger.message(place.channel, ts)
+        if message is not None:
+            await self.incidents.keep_message(place, message, quietly=True)
 
     def _offer(self, event: dict[str, Any], body: dict[str, Any]) -> None:
         """Offers a triage, at most once in ten minutes a channel, and once however often Slack delivers the event."""
@@ -84,7 +174,7 @@ class Listeners:
 
     async def _post_offer(self, channel: str) -> None:
         try:
-            await self.triage.messenger.post(channel, Reply(template="offer", context={}))
+            await self.messenger.post(channel, Reply(template="offer", context={}))
         except BotError:
             del self._offered[channel]  # nobody saw it: the next call for help is offered one again
             raise
@@ -96,13 +186,29 @@ class Listeners:
         """Does the work; what goes wrong is told in a sentence to whoever asked, and the log has the rest."""
         try:
             await work
+        except Refusal as refusal:
+            await self._tell(place, str(refusal))
         except Exception as error:
             logger.exception("a request from Slack failed")
-            sentence = str(error) if isinstance(error, BotError) else "Something went wrong; the bot's log says more."
-            try:
-                await self.triage.tell(place, sentence)
-            except BotError as silent:
-                logger.warning("nobody could be told of it: %s", silent)
+            known = isinstance(error, BotError)
+            await self._tell(place, str(error) if known else "Something went wrong; the bot's log says more.")
+
+    async def _tell(self, place: Place, sentence: str) -> None:
+        try:
+            await self.messenger.tell(place, sentence)
+        except BotError as silent:
+            logger.warning("nobody could be told of it: %s", silent)
+
+
+def _place(body: dict[str, Any]) -> Place:
+    """Of a click: in a message, or in App Home, where the channel is the person's own."""
+    user = body["user"]["id"]
+    return Place(
+        channel=(body.get("channel") or {}).get("id") or user,
+        user=user,
+        response_url=body.get("response_url"),
+        trigger_id=body.get("trigger_id"),
+    )
 
 
 def _said_by_a_person(event: dict[str, Any]) -> bool:

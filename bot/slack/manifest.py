@@ -5,7 +5,7 @@ from typing import Any
 
 from bot.domain.scopes import SCOPES
 
-EVENTS = ("app_mention", "message.channels", "message.groups")
+EVENTS = ("app_home_opened", "app_mention", "message.channels", "message.groups", "reaction_added")
 
 
 def manifest() -> dict[str, Any]:
@@ -16,13 +16,23 @@ def manifest() -> dict[str, Any]:
             "description": "Triages incidents of Mistral AI products",
         },
         "features": {
+            "app_home": {"home_tab_enabled": True, "messages_tab_enabled": True},
+            "shortcuts": [
+                {
+                    "name": "Add to the timeline",
+                    "type": "message",
+                    "callback_id": "add_to_timeline",
+                    "description": "Keeps the message in the incident's timeline",
+                }
+            ],
             "bot_user": {"display_name": "mistral-bot", "always_online": True},
             "slash_commands": [
                 {
                     "command": "/mistral",
                     "description": "Triage a Mistral incident",
-                    "usage_hint": "triage | health | help",
-                    "should_escape": False,
+                    "usage_hint": "triage | declare | update | resolve | help",
+                    # people and channels come as ids
+                    "should_escape": True,
                 }
             ],
         },

@@ -23,6 +23,7 @@ from bot.errors import MessageError
 from bot.ports import File, MessageRef, Reply
 from bot.render import Renderer
 from bot.settings import Network, Settings
+from bot.slack.place import Place
 
 logger = logging.getLogger(__name__)
 
@@ -178,9 +179,35 @@ class SlackMessenger:
             except MessageError as error:
                 logger.info("%s was not invited: %s", user, error.code)
 
-    async def open_view(self, trigger_id: str, reply: Reply) -> None:
-        """A modal; ``trigger_id`` lives three seconds."""
-        await self._call(self.client.views_open, trigger_id=trigger_id, view=self.renderer.view(reply))
+    async def open_view(self, trigger_id: str, reply: Reply) -> str:
+        """A form, whose id is given; ``trigger_id`` lives three seconds."""
+        opened = await self._call(self.client.views_open, trigger_id=trigger_id, view=self.renderer.view(reply))
+        return str(opened["view"]["id"])
+
+    async def update_view(self, view: str, reply: Reply) -> None:
+        """The form anew; what somebody has typed stays. A form that was closed meanwhile stays closed."""
+        try:
+            await self._call(self.client.views_update, view_id=view, view=self.renderer.view(reply))
+        except MessageError as error:
+            if error.code not in ("not_found", "view_not_found"):
+                raise
+
+    async def message(self, channel: str, ts: str) -> dict[str, Any] | None:
+        """The message as Slack has it, a thread's too."""
+        found = await self._call(
+            self.client.conversations_replies, channel=channel, ts=ts, latest=ts, inclusive=True, limit=1
+        )
+        return next((dict(one) for one in found["messages"] if one.get("ts") == ts), None)
+
+    async def answer(self, place: Place, reply: Reply) -> None:
+        """A reply that only the person who asked sees."""
+        if place.response_url is not None:
+            await self.respond(place.response_url, reply)
+        else:
+            await self.whisper(place.channel, place.user, reply)
+
+    async def tell(self, place: Place, sentence: str) -> None:
+        await self.answer(place, Reply(template="sentence", context={"sentence": sentence}))
 
     async def publish_home(self, user: str, reply: Reply) -> None:
         """What ``user`` sees in the bot's App Home."""

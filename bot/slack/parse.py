@@ -7,8 +7,24 @@ from bot.domain.redaction import redact
 from bot.settings import DEFAULT_TARGET
 from bot.variables import nearest
 
-COMMANDS = ("triage", "health", "help")
+ON_INCIDENTS = (
+    "declare",
+    "update",
+    "severity",
+    "role",
+    "note",
+    "milestone",
+    "timeline",
+    "list",
+    "resolve",
+    "reopen",
+    "catch-up",
+)
+COMMANDS = ("triage", "health", *ON_INCIDENTS, "help")
 _LONGEST_WORD = 80
+_LONGEST_TEXT = 4000
+_NUMBER = re.compile(r"(?i)(inc-)?(\d{1,9})")
+_MENTION = re.compile(r"<@([UW][A-Z0-9]{2,30})(?:\|[^>]*)?>")
 # The phrases with which people call for help; the runbook's own.
 _PHRASE = re.compile(r"\bmistral\s+(?:incident|outage|down|on-call|emergency|broken)\b", re.IGNORECASE)
 
@@ -29,18 +45,27 @@ class Help:
 
 
 @dataclass(frozen=True)
+class OnIncident:
+    """``verb`` is one of ON_INCIDENTS; ``number`` None: the one that is meant; ``text``: what else was typed."""
+
+    verb: str
+    number: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Unknown:
     """``sentence`` says what is not known, and the nearest thing that is."""
 
     sentence: str
 
 
-Request = Triage | Health | Help | Unknown
+Request = Triage | Health | Help | OnIncident | Unknown
 
 
 def command(text: str, targets: tuple[str, ...]) -> Request:
-    """What ``/mistral TEXT`` asks for."""
-    words = text[:2000].split()
+    """What ``/mistral TEXT`` asks for; Slack has escaped ``& < >`` in it."""
+    words = text[:_LONGEST_TEXT].split()
     if not words:
         return Help()
     word, rest = words[0].lower(), words[1:]
@@ -48,10 +73,36 @@ def command(text: str, targets: tuple[str, ...]) -> Request:
         return Unknown(f"I do not know “{_short(words[0])}”; {nearest(word[:_LONGEST_WORD], COMMANDS)}")
     if word == "help":
         return Help()
+    if word in ON_INCIDENTS:
+        return _on_incident(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip())
     target = rest[0] if rest else DEFAULT_TARGET
     if target not in targets:
         return Unknown(f"There is no target “{_short(target)}”; {nearest(target[:_LONGEST_WORD], targets)}")
     return Triage(target) if word == "triage" else Health(target)
+
+
+def _on_incident(verb: str, text: str) -> OnIncident:
+    first, _, more = text.partition(" ")
+    named = _NUMBER.fullmatch(first)
+    # a note may begin with a number; only INC-3 names an incident there
+    if named and (verb not in ("note", "milestone") or named[1]):
+        return OnIncident(verb, int(named[2]), unescape(more.strip()))
+    last = text.rpartition(" ")[2]
+    named = _NUMBER.fullmatch(last)
+    if named and verb in ("severity", "role"):
+        return OnIncident(verb, int(named[2]), unescape(text[: -len(last)].strip()))
+    return OnIncident(verb, None, unescape(text))
+
+
+def unescape(text: str) -> str:
+    """Undoes Slack's own escaping, and nothing else."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def mentioned(text: str) -> str | None:
+    """The id of the first user that is mentioned."""
+    found = _MENTION.search(text)
+    return found[1] if found else None
 
 
 def calls_for_help(text: str) -> bool:

@@ -3,25 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from bot.domain.report import TriageReport
 from bot.errors import BotError, MessageError
 from bot.handlers.triage import TriageHandler, check_health
 from bot.ports import MessageRef, Probe, Reply
 from bot.slack.messenger import SlackMessenger
+from bot.slack.place import Place
 
 logger = logging.getLogger(__name__)
 
 _RETRIES_S = (1.0, 3.0, 9.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where somebody asked; ``response_url`` None: not by a command or a click."""
-
-    channel: str
-    user: str
-    response_url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +24,15 @@ class SlackTriage:
     handler: TriageHandler
     health_probe: Probe
     messenger: SlackMessenger
+    keep: Callable[[TriageReport], Awaitable[str]]
+    """Keeps a report in the store; its id, empty where the store cannot be used."""
     _showing: set[tuple[str, str]] = field(default_factory=set)
 
     async def show(self, place: Place, target: str) -> None:
         """One card a channel and target: whoever asks meanwhile is told that it is on its way."""
         key = (place.channel, target)
         if key in self._showing:
-            await self.tell(place, "A triage is already running in this channel; its message is updated here.")
+            await self.messenger.tell(place, "A triage is already running in this channel; look for its message.")
             return
         self._showing.add(key)
         try:
@@ -46,17 +41,7 @@ class SlackTriage:
             self._showing.discard(key)
 
     async def health(self, place: Place, target: str) -> None:
-        await self.answer(place, await check_health(self.handler.prober, self.health_probe, target))
-
-    async def tell(self, place: Place, sentence: str) -> None:
-        await self.answer(place, Reply(template="sentence", context={"sentence": sentence}))
-
-    async def answer(self, place: Place, reply: Reply) -> None:
-        """A reply that only the person who asked sees."""
-        if place.response_url is not None:
-            await self.messenger.respond(place.response_url, reply)
-        else:
-            await self.messenger.whisper(place.channel, place.user, reply)
+        await self.messenger.answer(place, await check_health(self.handler.prober, self.health_probe, target))
 
     async def _show(self, place: Place, target: str) -> None:
         card: MessageRef | None = None
@@ -75,6 +60,7 @@ class SlackTriage:
                 logger.warning("the card of a running triage was not shown: %s", error)
         if final is None:
             return
+        final = replace(final, context={**final.context, "kept": await self.keep(final.context["report"])})
         if card is None:
             card = await self._answer_instead(place, final)
         else:

@@ -1,5 +1,6 @@
 """The Store port over SQL: incidents, their timeline and triages; deliveries are in ``outbox``."""
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,17 +21,26 @@ from bot.store.tables import deliveries, incidents, requests, timeline, triages
 
 logger = logging.getLogger(__name__)
 
+_PREPARED_WITHIN_S = 1.8
 _UNUSABLE = "The database cannot be used just now; nothing was changed. Try again in a minute."
 
 
 class SqlStore(Outbox):
     """See :class:`bot.ports.Store`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, *, prepared: bool = True) -> None:
+        """``prepared`` False: until :meth:`is_prepared` is called whoever asks waits, but not for long."""
+        self.engine = engine
+        self._prepared = asyncio.Event()
+        if prepared:
+            self._prepared.set()
+
+    def is_prepared(self) -> None:
+        """The tables are there."""
+        self._prepared.set()
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        await self.engine.dispose()
 
     async def check(self) -> None:
         async with self._reading() as connection:
@@ -132,16 +142,23 @@ class SqlStore(Outbox):
             found = await connection.execute(query.order_by(incidents.c.id.desc()))
             return [incident_of(row) for row in found.mappings()]
 
+    async def _wait(self) -> None:
+        if not self._prepared.is_set():
+            async with asyncio.timeout(_PREPARED_WITHIN_S):
+                await self._prepared.wait()
+
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
         with _translated():
-            async with self._engine.begin() as connection:
+            await self._wait()
+            async with self.engine.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
         with _translated():
-            async with self._engine.connect() as connection:
+            await self._wait()
+            async with self.engine.connect() as connection:
                 yield await connection.execution_options(reads_only=True)
 
 

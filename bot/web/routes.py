@@ -1,5 +1,6 @@
-"""``/healthz`` (the process), ``/readyz`` (Slack), and in HTTP mode ``POST /slack/events``."""
+"""``/healthz`` (the process), ``/readyz`` (Slack and the database), and in HTTP mode ``POST /slack/events``."""
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -11,19 +12,19 @@ _STALE_S = 30.0
 _BODY_BYTES = 1_000_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class Readiness:
-    """When Slack last answered; ready while that is at most 30 s ago."""
+    """When Slack and the database last answered; ready while both have within 30 s."""
 
-    last_answer: float | None = field(default=None)
+    last_answers: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("Slack", "the database"), -math.inf))
 
-    def answered(self) -> None:
-        self.last_answer = time.monotonic()
+    def answered(self, who: str) -> None:
+        self.last_answers[who] = time.monotonic()
 
     @property
     def missing(self) -> tuple[str, ...]:
-        fresh = self.last_answer is not None and time.monotonic() - self.last_answer <= _STALE_S
-        return () if fresh else ("Slack",)
+        now = time.monotonic()
+        return tuple(who for who, at in self.last_answers.items() if now - at > _STALE_S)
 
 
 def application(readiness: Readiness, bolt: AsyncApp | None) -> web.Application:

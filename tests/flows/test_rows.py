@@ -12,7 +12,6 @@ import pytest
 import trustme
 import yaml
 
-from bot.app import prober
 from bot.configuration import load as load_settings
 from bot.domain.report import TriageReport
 from bot.domain.table import ROWS
@@ -20,6 +19,7 @@ from bot.handlers.triage import TriageHandler
 from bot.probes import load
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import Scenario, load_scenarios
+from bot.worlds import prober
 
 CASES = load_scenarios(Path(__file__).with_name("rows.yaml"))
 # the sandbox's own, where they name a row: those that it was given name none

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import prober
 from bot.checks import load as load_checks
 from bot.configuration import load
 from bot.errors import BadAnswer
@@ -18,6 +17,7 @@ from bot.ports import CheckResult, ProbeRun
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import ClusterSpec, PrometheusSpec
 from bot.settings import Settings
+from bot.worlds import prober
 from tests.doctors import WELL
 
 

@@ -3,24 +3,21 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
 from bot.configuration import load
-from bot.render import Renderer
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack.delivery import SIGNING_SECRET, signed
 from bot.sandbox.slack.faults import refused
-from bot.slack.listeners import Listeners
-from bot.slack.messenger import SlackMessenger, web_client
-from bot.slack.server import SlackServer
-from bot.slack.tasks import Tasks
-from bot.slack.triage import SlackTriage
+from bot.serve import wired
 from bot.web.routes import Readiness, application
-from tests.handlers.test_triage import handler
+from bot.worlds import prober
+from tests.databases import copy_of, store_at
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 BODY = "command=%2Fmistral&text=help&user_id=U0REQUESTER&channel_id=C0INCIDENTS&team_id=T0SANDBOX"
@@ -35,19 +32,17 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-async def bot(sandbox: Sandbox) -> AsyncIterator[TestServer]:
-    settings = load(sandbox.environment())
-    messenger = SlackMessenger(client=web_client(settings), renderer=Renderer(), network=settings.network)
-    asked = handler()
-    triage = SlackTriage(handler=asked, health_probe=None, messenger=messenger)  # type: ignore[arg-type]  # not asked
-    tasks = Tasks()
-    slack = SlackServer(settings, messenger, Listeners(triage=triage, targets=("default",), tasks=tasks))
-    server = TestServer(application(Readiness(), slack.app))
-    await server.start_server()
-    sandbox.slack.request_url = str(server.make_url("/slack/events"))
-    yield server
-    await server.close()
-    await tasks.drain(5)
+async def bot(sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[TestServer]:
+    settings, store = load(sandbox.environment()), store_at(copy_of("SQLite", tmp_path, request))
+    async with prober(settings) as asks:
+        parts = wired(settings, asks, store)
+        server = TestServer(application(parts.readiness, parts.slack.app))
+        await server.start_server()
+        sandbox.slack.request_url = str(server.make_url("/slack/events"))
+        yield server
+        await server.close()
+        await parts.tasks.drain(5)
+    await store.close()
 
 
 async def status_of(bot: TestServer, body: bytes, headers: dict[str, str]) -> int:
@@ -101,7 +96,7 @@ async def test_a_body_over_one_megabyte_is_refused(bot: TestServer) -> None:
     assert await status_of(bot, b"x" * 1_000_001, {**FORM, **signed("x")}) == 413
 
 
-async def test_ready_only_while_slack_has_answered_within_30_s() -> None:
+async def test_ready_only_while_slack_and_the_database_have_answered_within_30_s() -> None:
     readiness = Readiness()
     server = TestServer(application(readiness, None))
     await server.start_server()
@@ -110,11 +105,13 @@ async def test_ready_only_while_slack_has_answered_within_30_s() -> None:
         async with aiohttp.ClientSession() as session, session.get(server.make_url(path)) as response:
             return response.status, await response.text()
 
-    assert await get("/readyz") == (503, "no answer from: Slack\n")
-    readiness.answered()
+    assert await get("/readyz") == (503, "no answer from: Slack, the database\n")
+    readiness.answered("Slack")
+    assert await get("/readyz") == (503, "no answer from: the database\n")
+    readiness.answered("the database")
     assert (await get("/readyz"))[0] == 200
-    readiness.last_answer = time.monotonic() - 31
-    assert (await get("/readyz"))[0] == 503
+    readiness.last_answers["Slack"] = time.monotonic() - 31
+    assert await get("/readyz") == (503, "no answer from: Slack\n")
     assert (await get("/healthz"))[0] == 200
     async with aiohttp.ClientSession() as session, session.post(server.make_url("/slack/events")) as response:
         assert response.status == 404, "in Socket Mode there is no way in for events"

@@ -1,0 +1,208 @@
+"""Reads ``policy`` and ``may`` of the YAML file; what is not said there is the runbook's."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bot.domain.causes import Severity
+from bot.domain.policy import Act, Calendar, Escalation, Policy, Promise, QuietHours
+from bot.variables import nearest
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+class _Wrong(ValueError):
+    """The text is what the value should be."""
+
+
+def read_policy(document: Mapping[str, Any], problems: list[str]) -> Policy:
+    """The policy of the file; what is wrong is added to ``problems``, a line each."""
+    policy = Policy()
+    held = _map(document.get("policy"), "policy", problems)
+    for key, value in held.items():
+        read = _READ.get(key)
+        if read is None:
+            problems.append(f"policy: unknown key {key!r}; {nearest(str(key), _READ)}")
+            continue
+        try:
+            policy = replace(policy, **{_FIELDS.get(key, key): read(value)})
+        except _Wrong as wrong:
+            problems.append(f"policy: {key} holds {value!r}; it should hold {wrong}")
+    may: dict[Act, frozenset[str]] = {}
+    for name, users in _map(document.get("may"), "may", problems).items():
+        if name not in list(Act):
+            problems.append(f"may: unknown key {name!r}; {nearest(str(name), list(Act))}")
+        elif not isinstance(users, list) or not all(isinstance(user, str) for user in users):
+            problems.append(
+                f"may: {name} holds {users!r}; it should hold a list of Slack user ids, such as [U012AB3CD]"
+            )
+        else:
+            may[Act(name)] = frozenset(users)
+    return replace(policy, may=may)
+
+
+def read_components(document: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
+    """The names of what an incident may affect."""
+    held = document.get("components") or []
+    if (
+        not isinstance(held, list)
+        or not all(isinstance(name, str) and name.strip() for name in held)
+        or len(held) > 100
+    ):
+        problems.append("components should hold a list of at most 100 names")
+        return ()
+    return tuple(held)
+
+
+def _map(held: object, name: str, problems: list[str]) -> Mapping[str, Any]:
+    if held is None:
+        return {}
+    if not isinstance(held, dict):
+        problems.append(f"{name} should hold a map")
+        return {}
+    return held
+
+
+def _promises(held: Any) -> Mapping[Severity, Promise]:
+    what = "a map such as P1: {respond: 15, update: 15}, in minutes; respond: next business day, update: none"
+    if not isinstance(held, dict):
+        raise _Wrong(what)
+    promises = dict(Policy().promises)
+    for name, said in held.items():
+        if name not in list(Severity) or not isinstance(said, dict) or set(said) - {"respond", "update"}:
+            raise _Wrong(what)
+        was = promises[Severity(name)]
+        promises[Severity(name)] = Promise(
+            respond=_minutes_or(said["respond"], "next business day", what) if "respond" in said else was.respond,
+            update=_minutes_or(said["update"], "none", what) if "update" in said else was.update,
+        )
+    return promises
+
+
+def _minutes_or(held: Any, word: str, what: str) -> timedelta | None:
+    return None if held == word or held is None else _minutes(held, what)
+
+
+def _minutes(held: Any, what: str = "a number of minutes above 0") -> timedelta:
+    if isinstance(held, bool) or not isinstance(held, int | float) or not 0 < held <= 525_600:
+        raise _Wrong(what)
+    return timedelta(minutes=held)
+
+
+def _count(held: Any) -> int:
+    if isinstance(held, bool) or not isinstance(held, int) or not 0 <= held <= 100:
+        raise _Wrong("a whole number from 0 to 100")
+    return held
+
+
+def _calendar(held: Any) -> Calendar:
+    what = "a map of timezone, begin, end, weekdays, country, region"
+    if not isinstance(held, dict) or set(held) - {"timezone", "begin", "end", "weekdays", "country", "region"}:
+        raise _Wrong(what)
+    calendar = Calendar()
+    if "timezone" in held:
+        try:
+            ZoneInfo(str(held["timezone"]))
+        except (KeyError, ValueError, OSError):
+            raise _Wrong("a time zone such as Europe/Paris") from None
+        calendar = replace(calendar, timezone=str(held["timezone"]))
+    calendar = replace(
+        calendar,
+        begin=_time(held["begin"]) if "begin" in held else calendar.begin,
+        end=_time(held["end"]) if "end" in held else calendar.end,
+    )
+    if calendar.end <= calendar.begin:
+        raise _Wrong("an end of work that is after its begin")
+    if "weekdays" in held:
+        days = held["weekdays"]
+        if not isinstance(days, list) or not days or not all(str(day).lower() in _DAYS for day in days):
+            raise _Wrong("days such as [monday, friday]")
+        calendar = replace(calendar, weekdays=frozenset(_DAYS.index(str(day).lower()) for day in days))
+    return _with_holidays(calendar, held)
+
+
+def _with_holidays(calendar: Calendar, held: Mapping[str, Any]) -> Calendar:
+    country, region = held.get("country"), held.get("region")
+    if country is None:
+        return calendar
+    import holidays
+
+    try:
+        holidays.country_holidays(str(country), subdiv=region, years=2026)
+    except (NotImplementedError, ValueError, TypeError):
+        raise _Wrong("a country such as FR, and a region of it, that the package holidays knows") from None
+    return replace(calendar, country=str(country), region=region)
+
+
+def _time(held: Any) -> time:
+    # YAML reads 09:00 as a text and 9:00 as a number in base sixty
+    if isinstance(held, int) and not isinstance(held, bool) and 0 <= held < 1440:
+        return time(held // 60, held % 60)
+    try:
+        return time.fromisoformat(str(held))
+    except ValueError:
+        raise _Wrong("a time such as 09:00") from None
+
+
+def _quiet(held: Any) -> QuietHours:
+    if not isinstance(held, dict) or set(held) - {"begin", "end", "severities"} or not {"begin", "end"} <= set(held):
+        raise _Wrong("a map of begin, end and severities")
+    quiet = QuietHours(begin=_time(held["begin"]), end=_time(held["end"]))
+    if "severities" in held:
+        listed = held["severities"]
+        if not isinstance(listed, list) or not all(one in list(Severity) for one in listed):
+            raise _Wrong("severities such as [P3, P4]")
+        quiet = replace(quiet, severities=frozenset(Severity(one) for one in listed))
+    return quiet
+
+
+def _escalations(held: Any) -> tuple[Escalation, ...]:
+    what = "a list of maps of after (minutes), mention (a user group's id, S…) and page (true or false)"
+    if not isinstance(held, list):
+        raise _Wrong(what)
+    steps = []
+    for step in held:
+        if not isinstance(step, dict) or set(step) - {"after", "mention", "page"}:
+            raise _Wrong(what)
+        mention, page = step.get("mention"), step.get("page", False)
+        if not isinstance(page, bool) or not (
+            mention is None or (isinstance(mention, str) and mention.startswith("S"))
+        ):
+            raise _Wrong(what)
+        after = _minutes(step["after"], what) if step.get("after") else timedelta(0)
+        steps.append(Escalation(after=after, mention=mention, page=page))
+    return tuple(sorted(steps, key=lambda one: one.after))
+
+
+def _yes_or_no(held: Any) -> bool:
+    if not isinstance(held, bool):
+        raise _Wrong("true or false")
+    return held
+
+
+def _template(held: Any) -> str:
+    if not isinstance(held, str) or not held.strip():
+        raise _Wrong("a text such as inc-{id}-{title}, with {id}, {date}, {severity}, {title}")
+    return held
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "severities": _promises,
+    "calendar": _calendar,
+    "quiet_hours": _quiet,
+    "remind_before": _minutes,
+    "snoozes": _count,
+    "overdue_reminders": _count,
+    "escalation": _escalations,
+    "own_channel": _yes_or_no,
+    "channel_name": _template,
+}
+_FIELDS = {
+    "severities": "promises",
+    "quiet_hours": "quiet",
+    "snoozes": "snoozes_most",
+    "overdue_reminders": "nudges_most",
+    "escalation": "escalations",
+}

@@ -1,0 +1,78 @@
+"""APScheduler makes the ticks; each is one call, and nothing is remembered between them.
+
+APScheduler waits by the wall clock: after that has been set back it would make no tick until it has caught up, so that
+the monotonic clock is watched beside it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+logger = logging.getLogger(__name__)
+
+# A tick that is this many times its interval late has been forgotten by the scheduler.
+_LATE = 3.0
+
+
+@dataclass(frozen=True)
+class Tick:
+    """``call`` every ``every_s`` seconds, never twice at once."""
+
+    name: str
+    every_s: float
+    call: Callable[[], Awaitable[None]]
+
+
+class Scheduler:
+    """Must be made and started within the event loop."""
+
+    def __init__(
+        self, ticks: Sequence[Tick], *, monotonic: Callable[[], float] = time.monotonic, watch_every_s: float = 1.0
+    ) -> None:
+        self._ticks = {tick.name: tick for tick in ticks}
+        self._monotonic, self._watch_every_s = monotonic, watch_every_s
+        self._last = dict.fromkeys(self._ticks, monotonic())
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+
+    def start(self) -> None:
+        """The first tick of each comes at once."""
+        for tick in self._ticks.values():
+            self._scheduler.add_job(
+                self._tick,
+                "interval",
+                args=[tick],
+                id=tick.name,
+                seconds=tick.every_s,
+                next_run_time=datetime.now(UTC),
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+            )
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    async def watch(self) -> None:
+        """For ever: brings back a tick that has stopped coming."""
+        while True:
+            await asyncio.sleep(self._watch_every_s)
+            for name, tick in self._ticks.items():
+                if self._monotonic() - self._last[name] > _LATE * tick.every_s:
+                    logger.warning("the tick of %s had stopped, as it does when the clock is set back", name)
+                    self._last[name] = self._monotonic()
+                    self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
+
+    async def _tick(self, tick: Tick) -> None:
+        self._last[tick.name] = self._monotonic()
+        try:
+            await tick.call()
+        except Exception:
+            logger.exception("the tick of %s failed", tick.name)
+        self._last[tick.name] = self._monotonic()

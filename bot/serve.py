@@ -1,0 +1,233 @@
+"""The running bot, wired by hand: Slack and the web at its edges, the store, the deliveries and the clocks within."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from bot.clients.charts import ChartProcess
+from bot.domain.report import TriageReport
+from bot.errors import SettingsError, StoreError
+from bot.handlers.delivery import DeliveryHandler
+from bot.handlers.incident import IncidentHandler
+from bot.handlers.probing import Prober
+from bot.handlers.triage import TriageHandler
+from bot.pagers import pagers
+from bot.ports import Store
+from bot.probes import load
+from bot.probes.control import PROBE as CONTROL
+from bot.probes.mistral_api import PROBE as MISTRAL_API
+from bot.render import Renderer
+from bot.scheduler import Scheduler, Tick
+from bot.settings import Settings
+from bot.slack.forms import Forms
+from bot.slack.home import Home
+from bot.slack.incidents import SlackIncidents
+from bot.slack.listeners import Listeners
+from bot.slack.messenger import SlackMessenger, web_client
+from bot.slack.server import SlackServer
+from bot.slack.tasks import Tasks
+from bot.slack.triage import SlackTriage
+from bot.store.engine import make_engine
+from bot.store.migrate import migrate
+from bot.store.sql import SqlStore
+from bot.web.routes import Readiness, application
+from bot.worlds import prober
+
+logger = logging.getLogger(__name__)
+
+_DRAIN_S = 8.0
+_CLOCKS_S, _DELIVERIES_S, _DATABASE_S = 5.0, 2.0, 10.0
+_RETRY_S = 5.0
+# Somebody waits for the card, which is worth more than its form being filled in later.
+_KEPT_WITHIN_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bot:
+    """The parts that run by themselves."""
+
+    slack: SlackServer
+    deliveries: DeliveryHandler
+    incidents: IncidentHandler
+    store: Store
+    tasks: Tasks
+    readiness: Readiness
+
+
+async def serve(settings: Settings) -> int:
+    """Until SIGTERM or SIGINT; what is under way then has some seconds to end, and what is not sent stays stored."""
+    if problems := settings.slack.problems():
+        raise SettingsError(problems)
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    async with prober(settings) as asks, _store(settings) as store:
+        bot = wired(settings, asks, store)
+        http_mode = settings.slack.app_token is None
+        async with _listening(settings, application(bot.readiness, bot.slack.app if http_mode else None)):
+            logger.info("listening on %s:%s, %s mode", settings.host, settings.port, "HTTP" if http_mode else "Socket")
+            async with _working(settings, bot, store):
+                await stop.wait()
+                await bot.slack.close()
+            await bot.tasks.drain(_DRAIN_S)
+    return 0
+
+
+def wired(settings: Settings, asks: Prober, store: SqlStore) -> Bot:
+    """All parts, put together; nothing listens or connects yet."""
+    readiness, tasks, renderer = Readiness(), Tasks(), Renderer(settings.templates_dir)
+    tasks.start(_warm_up(settings, asks, renderer), "the warm-up")
+    messenger = SlackMessenger(
+        client=web_client(settings),
+        renderer=renderer,
+        network=settings.network,
+        answered=lambda: readiness.answered("Slack"),
+    )
+    http = next(iter(asks.worlds.values())).http
+    deliveries = DeliveryHandler(
+        store=store,
+        messenger=messenger,
+        pagers=pagers(settings, http),
+        clock=asks.clock,
+        policy=settings.policy,
+    )
+    incidents = IncidentHandler(store=store, clock=asks.clock, policy=settings.policy, wake=deliveries.wake)
+    triage = TriageHandler(prober=asks, probes=load(), charts=ChartProcess(), log_excerpts=settings.log_excerpts)
+    acts = SlackIncidents(handler=incidents, messenger=messenger)
+    forms = Forms(
+        handler=incidents,
+        incidents=acts,
+        messenger=messenger,
+        triage=triage,
+        channel=settings.incident_channel,
+        components=settings.components,
+    )
+    listeners = Listeners(
+        triage=SlackTriage(handler=triage, health_probe=MISTRAL_API, messenger=messenger, keep=_keeper(store, asks)),
+        incidents=acts,
+        forms=forms,
+        home=Home(handler=incidents, messenger=messenger),
+        messenger=messenger,
+        targets=tuple(target.name for target in settings.targets),
+        tasks=tasks,
+    )
+    slack = SlackServer(settings, messenger, listeners)
+    return Bot(slack=slack, deliveries=deliveries, incidents=incidents, store=store, tasks=tasks, readiness=readiness)
+
+
+def _keeper(store: Store, asks: Prober) -> Callable[[TriageReport], Awaitable[str]]:
+    async def keep(report: TriageReport) -> str:
+        try:
+            async with asyncio.timeout(_KEPT_WITHIN_S):
+                return await store.keep_triage(report.as_json(), target=report.target, at=asks.clock.now())
+        except StoreError as error:
+            logger.warning("a triage was not kept: %s", error)
+        except TimeoutError:
+            logger.warning("a triage was not kept: the database is slow")
+        return ""
+
+    return keep
+
+
+@contextlib.asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[SqlStore]:
+    store = SqlStore(make_engine(settings.database_url), prepared=False)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def _listening(settings: Settings, routes: web.Application) -> AsyncIterator[None]:
+    runner = web.AppRunner(routes, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        held = f"HOST and PORT hold {settings.host}:{settings.port}"
+        raise SettingsError([f"{held}; they should hold an address that is free: {error.strerror}"]) from error
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterator[None]:
+    """Stays in touch with Slack and the database, ticks, and sends; all of it ends with the context."""
+
+    async def look_at_clocks() -> None:
+        with contextlib.suppress(StoreError):  # the store has told the log
+            await bot.incidents.tick()
+
+    async def look_at_database() -> None:
+        with contextlib.suppress(StoreError):
+            await store.check()
+            bot.readiness.answered("the database")
+
+    async def wake() -> None:
+        bot.deliveries.wake()
+
+    scheduler = Scheduler(
+        (
+            Tick("clocks", _CLOCKS_S, look_at_clocks),
+            Tick("deliveries", _DELIVERIES_S, wake),
+            Tick("database", _DATABASE_S, look_at_database),
+        )
+    )
+
+    async def with_database() -> None:
+        await _migrated(settings, store)
+        await look_at_database()
+        scheduler.start()
+        await asyncio.gather(bot.deliveries.work(), scheduler.watch())
+
+    tasks = [asyncio.create_task(bot.slack.stay_in_touch()), asyncio.create_task(with_database())]
+    try:
+        yield
+    finally:
+        scheduler.stop()
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                logger.error("a part of the bot had failed", exc_info=ended)
+
+
+async def _migrated(settings: Settings, store: SqlStore) -> None:
+    """Brings the database up to date; a database that is not there yet is waited for."""
+    while True:
+        try:
+            await migrate(store.engine, settings.database_url)
+        except StoreError as error:
+            logger.warning("%s; trying again", error)
+            await asyncio.sleep(_RETRY_S)
+        else:
+            store.is_prepared()
+            return
+
+
+async def _warm_up(settings: Settings, asks: Prober, renderer: Renderer) -> None:
+    """Does what the first triage would wait for, beside the start: imports, templates, the login to the cluster."""
+    await asyncio.to_thread(_load_libraries, settings)
+    await asyncio.to_thread(renderer.compile_all)
+    for target in settings.targets:
+        # the lightest probe: with it comes the service's key, and so the cluster's login
+        await asks.run([CONTROL], target.name, lambda _: None)
+
+
+def _load_libraries(settings: Settings) -> None:
+    if any(target.kubernetes.configured for target in settings.targets):
+        from bot.clients.kubeconfig import load_vendor
+
+        load_vendor()
+    if any(target.prometheus.url for target in settings.targets):
+        from bot.clients.prometheus import load_library
+
+        load_library()

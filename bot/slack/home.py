@@ -1,0 +1,36 @@
+"""App Home: my open incidents, all open ones, recent ones, and how fast they were dealt with."""
+
+from dataclasses import dataclass
+
+from bot.domain.figures import by_severity
+from bot.domain.incident import Incident
+from bot.handlers.incident import IncidentHandler
+from bot.ports import Reply
+from bot.slack.messenger import SlackMessenger
+
+_RECENT = 5
+_COUNTED = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    handler: IncidentHandler
+    messenger: SlackMessenger
+
+    async def show(self, user: str) -> None:
+        """What ``user`` sees, as it is now."""
+        store = self.handler.store
+        held = await store.listed(open_only=True, limit=_COUNTED)
+        ended = [one for one in await store.listed(open_only=False, limit=_COUNTED) if not one.open]
+        context = {
+            "mine": [one for one in held if _has_part(one, user)],
+            "open": held,
+            "recent": ended[:_RECENT],
+            "figures": by_severity(ended),
+            "dead": (await store.waiting()).get("dead", 0),
+        }
+        await self.messenger.publish_home(user, Reply(template="home", context=context))
+
+
+def _has_part(incident: Incident, user: str) -> bool:
+    return user == incident.declared_by or user in incident.roles.values()
