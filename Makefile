@@ -2,6 +2,7 @@
 # make sandbox   start the bot in its sandbox
 # make test      all checks and tests that fit in ten minutes
 # make test-cluster   the tests against a real Kubernetes API server (builds it once, about five minutes)
+# make test-kill the bot killed at every tenth step of an incident, on SQLite and PostgreSQL (about five minutes)
 # make bench     measure the goals for time and size (about two minutes); fails where one is missed
 # make lock      resolve the dependencies anew
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 UV := uv==0.13.9
 STAMP := .venv/.installed
 
-.PHONY: install sandbox test test-cluster bench check lock
+.PHONY: install sandbox test test-cluster test-kill bench check lock
 
 install: $(STAMP)
 
@@ -39,6 +40,9 @@ test: check
 test-cluster: install
 	test "$$(id -u)" != 0 -o ! -f /etc/apt/sources.list.d/debian.sources || tests/cluster/cluster.sh build
 	$(BIN)/pytest tests/cluster --override-ini addopts="--strict-markers --strict-config -ra"
+
+test-kill: install
+	KILL_EVERY=10 $(BIN)/pytest -n 2 tests/kill
 
 bench: install
 	command -v kubectl >/dev/null || tests/install_servers.sh kubernetes-client

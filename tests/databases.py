@@ -46,8 +46,9 @@ def new_database(uri: str, *, template: str | None = None, name: str | None = No
 def copy_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
     """The DATABASE_URL of a migrated, empty database of ``kind``."""
     if kind == "SQLite":
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), folder / "bot.db")
-        return f"sqlite+aiosqlite:///{folder}/bot.db"
+        path = folder / f"{uuid.uuid4().hex}.db"
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+        return f"sqlite+aiosqlite:///{path}"
     return new_database(request.getfixturevalue("migrated_postgres"), template=_TEMPLATE)
 
 

@@ -54,6 +54,11 @@ class IncidentHandler:
                 after = await self.store.save(before, act(before, now), now=now, request=request)
             except AlreadyDone:
                 return before
+            except Refusal:
+                # what was done before is not refused because of what came after it
+                if request is None or await self.store.made_by(request) is None:
+                    raise
+                return before
             except Conflict:
                 continue
             self.wake()
