@@ -1,4 +1,4 @@
-"""The command line: ``mistral-bot [run]``, triage, health, doctor, sandbox, manifest.
+"""The command line: ``mistral-bot [run]``, triage, health, doctor, sandbox, manifest, and what is on record.
 
 Exit status: 0 healthy or recovered, 1 a cause was found, 3 inconclusive, 2 the command line or the settings are wrong.
 """
@@ -34,11 +34,30 @@ def _parser() -> argparse.ArgumentParser:
     health = commands.add_parser("health", help="one line: does Mistral's API answer? exit 0 healthy, 1 not")
     health.add_argument("target", nargs="?", default=DEFAULT_TARGET, help="a target of the YAML file")
     commands.add_parser("doctor", help="check every setting, scope, permission and endpoint; exit 1 if any fails")
+    _add_records(commands)
     sandbox = commands.add_parser("sandbox", help="everything on loopback, with a page to use it in")
     sandbox.add_argument("--scenario", help="what the world does at first")
     sandbox.add_argument("--port", type=int, help="the page's port; a free one where it is taken")
     commands.add_parser("manifest", help="print the Slack app manifest")
     return parser
+
+
+def _add_records(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    incidents = commands.add_parser("incidents", help="every incident, the newest first")
+    incidents.add_argument(
+        "act",
+        nargs="?",
+        choices=("list", "verify"),
+        default="list",
+        help="verify: is each timeline whole? exit 1 if not",
+    )
+    deliveries = commands.add_parser("deliveries", help="what waits to be sent, or was given up")
+    deliveries.add_argument(
+        "act", nargs="?", choices=("list", "retry"), default="list", help="retry: what was given up waits again"
+    )
+    metrics = commands.add_parser("metrics", help="open incidents, MTTA and MTTR, and what waits to be sent")
+    for parser in (incidents, deliveries, metrics):
+        parser.add_argument("--output", choices=("text", "json"), default="text", help="json: for scripts")
 
 
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -54,8 +73,27 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
             return 0 if reply.context["healthy"] else 1
         case "doctor":
             return await app.doctor(settings)
+        case "incidents" | "deliveries" | "metrics":
+            return await _records(arguments, settings)
         case _:
             return await app.serve(settings)
+
+
+async def _records(arguments: argparse.Namespace, settings: Settings) -> int:
+    from bot import app
+
+    as_json = arguments.output == "json"
+    match arguments.command, getattr(arguments, "act", None):
+        case "incidents", "verify":
+            return await app.verify(settings)
+        case "incidents", _:
+            return await app.incidents(settings, as_json=as_json)
+        case "deliveries", "retry":
+            return await app.retry(settings)
+        case "deliveries", _:
+            return await app.deliveries(settings, as_json=as_json)
+        case _:
+            return await app.metrics(settings, as_json=as_json)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

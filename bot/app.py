@@ -3,11 +3,17 @@
 Rooms are imported within the functions: a command pays only for what it uses (Bolt costs a second, Kubernetes another).
 """
 
+import contextlib
+from collections.abc import AsyncIterator
 from http.client import UNAUTHORIZED
+from typing import TYPE_CHECKING
 
 from bot.ports import Reply
 from bot.settings import Settings
 from bot.worlds import prober
+
+if TYPE_CHECKING:
+    from bot.store.inspection import SqlDatabase
 
 
 async def health(settings: Settings, target: str) -> Reply:
@@ -53,8 +59,72 @@ async def doctor(settings: Settings) -> int:
     from bot.handlers.doctor import examine
     from bot.terminal import show_examined
 
-    async with prober(settings) as asks:
-        return await show_examined(examine(asks, load(), settings))
+    async with prober(settings) as asks, _database(settings) as database:
+        return await show_examined(examine(asks, load(database), settings))
+
+
+async def incidents(settings: Settings, *, as_json: bool) -> int:
+    """Every incident, the newest first."""
+    from bot.handlers.records import ALL, incident_json
+    from bot.store.sql import SqlStore
+    from bot.terminal import show_incidents, show_json
+
+    async with _used_database(settings) as database:
+        held = await SqlStore(database.engine).listed(open_only=False, limit=ALL)
+    if as_json:
+        show_json([incident_json(incident) for incident in held])
+    else:
+        show_incidents(held)
+    return 0
+
+
+async def verify(settings: Settings) -> int:
+    """Every incident's timeline; 1 if any is not whole."""
+    from bot.handlers.records import verified
+    from bot.store.sql import SqlStore
+    from bot.terminal import show_verified
+
+    async with _used_database(settings) as database:
+        return await show_verified(verified(SqlStore(database.engine)))
+
+
+async def deliveries(settings: Settings, *, as_json: bool) -> int:
+    """What waits or was given up, the oldest first."""
+    from bot.handlers.records import ALL, pending_json
+    from bot.terminal import show_json, show_pending
+
+    async with _used_database(settings) as database:
+        held = await database.pending(ALL)
+    if as_json:
+        show_json([pending_json(one) for one in held])
+    else:
+        show_pending(held)
+    return 0
+
+
+async def retry(settings: Settings) -> int:
+    """Makes what was given up wait again; a bot that runs sends it."""
+    from bot.store.sql import SqlStore
+
+    async with _used_database(settings) as database:
+        revived = await SqlStore(database.engine).revive()
+    print(f"{revived} dead {'delivery waits' if revived == 1 else 'deliveries wait'} again")
+    return 0
+
+
+async def metrics(settings: Settings, *, as_json: bool) -> int:
+    """Incidents, MTTA and MTTR, and deliveries, counted."""
+    from bot.handlers.records import figures, figures_json
+    from bot.store.sql import SqlStore
+    from bot.terminal import show_figures, show_json
+
+    async with _used_database(settings) as database:
+        held = await figures(SqlStore(database.engine))
+    if as_json:
+        show_json(figures_json(held))
+    else:
+        show_figures(held)
+    return 0
 
 
 async def serve(settings: Settings) -> int:
@@ -62,3 +132,22 @@ async def serve(settings: Settings) -> int:
     from bot.serve import serve as run
 
     return await run(settings)
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings) -> "AsyncIterator[SqlDatabase]":
+    from bot.store.inspection import SqlDatabase
+
+    database = SqlDatabase(settings.database_url)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def _used_database(settings: Settings) -> "AsyncIterator[SqlDatabase]":
+    """One that there is something in to be read; raises StoreError."""
+    async with _database(settings) as database:
+        await database.used()
+        yield database

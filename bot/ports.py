@@ -317,3 +317,35 @@ class Store(Protocol):
         """Keeps a triage's JSON; its id."""
 
     async def triage(self, identity: str) -> Mapping[str, Any] | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseState:
+    """What a database says of itself. ``migration`` None: the bot has never used it."""
+
+    migration: str | None
+    newest: str
+    """The migration that this bot needs."""
+    now: datetime | None
+    """Its clock, aware; None: it has none of its own (a file), or is not there yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """A delivery that was not sent. ``state``: waiting, sending or dead."""
+
+    state: str
+    due_at: datetime
+    delivery: Delivery
+
+
+class Database(Protocol):
+    """The database as whoever runs the bot looks at it; raises StoreError, whose sentence says why it cannot be used.
+
+    Looking makes nothing: a file that is not there is not there afterwards.
+    """
+
+    async def state(self) -> DatabaseState: ...
+
+    async def pending(self, limit: int) -> Sequence[Pending]:
+        """What was not sent yet or was given up, the oldest first."""

@@ -1,18 +1,24 @@
-"""The terminal's face: a triage as it happens, and what the doctor found, drawn with rich."""
+"""The terminal's face: a triage as it happens, what the doctor found, and what is on record."""
 
 import io
+import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bot.domain.incident import Incident
 from bot.domain.report import TriageReport
 from bot.domain.signals import Finding, Verdict
 from bot.handlers.doctor import Examined
+from bot.handlers.records import Figures, Verified
 from bot.handlers.triage import TriageHandler
+from bot.ports import Pending
 from bot.settings import DEFAULT_TARGET
 
 _MARKS = {Verdict.OK: ("✓", "green"), Verdict.BAD: ("✗", "bold red"), Verdict.UNKNOWN: ("?", "dim")}
@@ -52,11 +58,76 @@ async def show_examined(examined: AsyncIterator[Examined]) -> int:
     return 1 if failed else 0
 
 
+def show_json(value: Any) -> None:
+    """One value for scripts, in ASCII: whatever stdout's encoding is."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def show_incidents(incidents: Iterable[Incident]) -> None:
+    """A line each."""
+    lines = [
+        f"{one.name}  {one.severity}  {one.status:<13}  {one.declared_at:%Y-%m-%d %H:%M} UTC  {one.title}"
+        for one in incidents
+    ]
+    _say(lines or ["no incidents"])
+
+
+async def show_verified(verified: AsyncIterator[Verified]) -> int:
+    """A line each, as it is found; returns 1 if any is not whole, else 0."""
+    wrong = count = 0
+    async for one in verified:
+        count += 1
+        wrong += one.fault is not None
+        _say([f"{one.incident.name}  {one.fault or f'whole, {one.incident.entries} entries'}"])
+    if not count:
+        _say(["no incidents"])
+    return 1 if wrong else 0
+
+
+def show_pending(pending: Iterable[Pending]) -> None:
+    """A line each."""
+    lines = []
+    for one in pending:
+        delivery = one.delivery
+        tried = f"{delivery.attempts} {'attempt' if delivery.attempts == 1 else 'attempts'}"
+        told = f"{one.state:<7}  {delivery.message.to}  {delivery.message.kind}  INC-{delivery.incident}  {tried}"
+        lines.append(f"{told}  {delivery.error}" if delivery.error else told)
+    _say(lines or ["nothing waits"])
+
+
+def show_figures(held: Figures) -> None:
+    """A line for each severity, then one for the deliveries."""
+    resolved = {severity: (mtta, mttr, count) for severity, mtta, mttr, count in held.rows}
+    lines = []
+    for severity, count in held.open.items():
+        mtta, mttr, ended = resolved.get(severity, (None, None, 0))
+        lines.append(f"{severity}  {count} open  {ended} resolved  MTTA {_span(mtta)}  MTTR {_span(mttr)}")
+    deliveries = ", ".join(f"{count} {state}" for state, count in held.deliveries.items())
+    _say([*lines, f"deliveries: {deliveries}"])
+
+
+def _span(span: timedelta | None) -> str:
+    if span is None:
+        return "-"
+    minutes = round(span.total_seconds() / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _say(lines: Iterable[str]) -> None:
+    _forgive_stdout()
+    for line in lines:
+        print(_plain(line))
+
+
 def _console() -> Console:
-    """Stdout, where a mark that its encoding lacks is no reason to fail."""
+    _forgive_stdout()
+    return Console(highlight=False)
+
+
+def _forgive_stdout() -> None:
+    """A mark that stdout's encoding lacks is no reason to fail."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    return Console(highlight=False)
 
 
 def _findings(findings: list[Finding] | tuple[Finding, ...]) -> Table:

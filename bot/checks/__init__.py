@@ -1,10 +1,19 @@
-"""What ``mistral-bot doctor`` looks at: one system a file, each ending in ``CHECK``."""
+"""What ``mistral-bot doctor`` looks at: one system a file, which ends in ``CHECK`` if it needs nothing."""
 
-from bot.ports import Check
+from bot.ports import Check, Database
 
 
-def load() -> tuple[Check, ...]:
+def load(database: Database) -> tuple[Check, ...]:
     """The checks in the order in which they are told."""
-    from bot.checks import kubernetes, mistral, prometheus, service, slack
+    from bot.checks import kubernetes, mistral, pagers, prometheus, service, slack
+    from bot.checks.database import DatabaseCheck
 
-    return (slack.CHECK, mistral.CHECK, service.CHECK, prometheus.CHECK, kubernetes.CHECK)
+    return (
+        slack.CHECK,
+        mistral.CHECK,
+        service.CHECK,
+        prometheus.CHECK,
+        kubernetes.CHECK,
+        DatabaseCheck(database),
+        pagers.CHECK,
+    )

@@ -1,8 +1,10 @@
-"""Slack: is the bot token accepted, has it the scopes that are used, does the app token open a connection."""
+"""Slack: are both tokens accepted, has the bot the scopes that it uses, and may it post in INCIDENT_CHANNEL."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
 
 from bot.domain.scopes import SCOPES
 from bot.ports import CheckResult, Exchange, ProbeRun
@@ -25,7 +27,13 @@ class SlackCheck:
             CheckResult(what="settings", ok=False, detail=problem, mend="Set it.") for problem in slack.problems()
         ]
         if slack.bot_token is not None:
-            results += _token_results(await self._call(run, settings, "auth.test", slack.bot_token))
+            answer = await self._call(run, settings, "auth.test", slack.bot_token)
+            results += _token_results(answer)
+            if settings.incident_channel is not None and not _error(answer):
+                info = await self._call(
+                    run, settings, "conversations.info", slack.bot_token, channel=settings.incident_channel
+                )
+                results.append(_channel_result(info, _scopes(answer)))
         if slack.app_token is not None:
             answer = await self._call(run, settings, "apps.connections.open", slack.app_token)
             error = _error(answer)
@@ -39,9 +47,11 @@ class SlackCheck:
             )
         return results
 
-    async def _call(self, run: ProbeRun, settings: Settings, method: str, token: Secret) -> Exchange:
+    async def _call(self, run: ProbeRun, settings: Settings, method: str, token: Secret, **arguments: str) -> Exchange:
         headers = {"Authorization": f"Bearer {token.reveal()}"}
-        url = f"{settings.slack.api_url}{method}"
+        # not every method takes JSON, and all take a query
+        query = f"?{urlencode(arguments)}" if arguments else ""
+        url = f"{settings.slack.api_url}{method}{query}"
         return await run.http.fetch("POST", url, timeout_s=run.timeout_s, headers=headers)
 
 
@@ -59,6 +69,30 @@ def _error(answer: Exchange) -> str:
     return ""
 
 
+def _scopes(answer: Exchange) -> set[str]:
+    return {scope.strip() for scope in answer.headers.get("x-oauth-scopes", "").split(",")}
+
+
+def _channel_result(answer: Exchange, scopes: set[str]) -> CheckResult:
+    """Whether INCIDENT_CHANNEL is there and may be posted in, as conversations.info answers."""
+    what = "INCIDENT_CHANNEL"
+    if error := _error(answer):
+        mend = "Set it to the id of a channel (C…, in the channel's details); invite the bot into a private one."
+        return CheckResult(what=what, ok=False, detail=error, mend=mend)
+    channel: Any = json.loads(answer.body).get("channel")
+    held = channel if isinstance(channel, dict) else {}
+    name = f"#{str(held.get('name') or '?')[:80]}"
+    if held.get("is_archived"):
+        mend = "Unarchive it, or set INCIDENT_CHANNEL to the id of another."
+        return CheckResult(what=what, ok=False, detail=f"{name} is archived", mend=mend)
+    if held.get("is_member"):
+        return CheckResult(what=what, ok=True, detail=f"the bot is in {name}")
+    if not held.get("is_private") and "chat:write.public" in scopes:
+        told = f"the bot may post in {name}; once it is invited it pins the cards there, too"
+        return CheckResult(what=what, ok=True, detail=told)
+    return CheckResult(what=what, ok=False, detail=f"the bot is not in {name}", mend="Invite it there with /invite.")
+
+
 def _token_results(answer: Exchange) -> list[CheckResult]:
     error = _error(answer)
     if error:
@@ -67,7 +101,7 @@ def _token_results(answer: Exchange) -> list[CheckResult]:
                 what="bot token", ok=False, detail=error, mend=f"{_REINSTALL} bot token (xoxb-…) to SLACK_BOT_TOKEN."
             )
         ]
-    held = {scope.strip() for scope in answer.headers.get("x-oauth-scopes", "").split(",")}
+    held = _scopes(answer)
     missing = [f"{scope} ({purpose})" for scope, purpose in SCOPES.items() if scope not in held]
     return [
         CheckResult(what="bot token", ok=True, detail="is accepted"),

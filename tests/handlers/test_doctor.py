@@ -17,6 +17,7 @@ from bot.ports import CheckResult, ProbeRun
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import ClusterSpec, PrometheusSpec
 from bot.settings import Settings
+from bot.store.inspection import SqlDatabase
 from bot.worlds import prober
 from tests.doctors import WELL
 
@@ -48,7 +49,16 @@ async def test_the_command_exits_0_where_all_is_well_and_shows_no_secret(sandbox
     assert out.splitlines()[-1] == "all is well"
     assert status == 0
     systems = [line for line in out.splitlines() if not line.startswith(" ")]
-    assert systems == ["Slack", "Mistral API", "Service", "Prometheus", "Kubernetes", "all is well"]
+    assert systems == [
+        "Slack",
+        "Mistral API",
+        "Service",
+        "Prometheus",
+        "Kubernetes",
+        "Database",
+        "Pagers",
+        "all is well",
+    ]
     key = sandbox.world.service_key
     assert f"{len(key)} characters, begins with {key[:4]}, from the secret" in out
     for secret in (key[:5], key[4:], environ["SLACK_BOT_TOKEN"], environ["SLACK_APP_TOKEN"]):
@@ -90,12 +100,14 @@ async def test_a_check_that_cannot_be_made_is_a_failure_of_its_target_alone(tmp_
     config = tmp_path / "config.yaml"
     await asyncio.to_thread(config.write_text, json.dumps({"targets": targets}))
     settings = load({"MISTRAL_BOT_CONFIG": str(config)})
+    database = SqlDatabase(f"sqlite+aiosqlite:///{tmp_path}/none.db")
     async with prober(settings) as asks:
-        found = [one async for one in examine(asks, [Broken(), *load_checks()], settings)]
+        found = [one async for one in examine(asks, [Broken(), *load_checks(database)], settings)]
     assert [(one.system, one.target) for one in found] == [
         *(("Broken", target) for target in ("default", "eu")),
         ("Slack", "default"),
         *((name, to) for name in ("Mistral API", "Service", "Prometheus", "Kubernetes") for to in ("default", "eu")),
+        *((name, "default") for name in ("Database", "Pagers")),
     ]
     (broken,) = found[1].results
     assert (broken.ok, broken.detail) == (False, "eu makes no sense")
