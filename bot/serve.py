@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -91,7 +91,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore) -> Bot:
     http = next(iter(asks.worlds.values())).http
     deliveries = DeliveryHandler(
         store=store,
-        messenger=messenger,
+        messenger=replace(messenger, patience_s=0.0),
         pagers=pagers(settings, http),
         clock=asks.clock,
         policy=settings.policy,
@@ -205,11 +205,13 @@ async def _migrated(settings: Settings, store: SqlStore) -> None:
     while True:
         try:
             await migrate(store.engine, settings.database_url)
+            store.is_prepared()
+            if store.engine.dialect.name == "sqlite":
+                await store.end_leases()  # a file has one bot
         except StoreError as error:
             logger.warning("%s; trying again", error)
             await asyncio.sleep(_RETRY_S)
         else:
-            store.is_prepared()
             return
 
 

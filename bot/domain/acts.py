@@ -9,6 +9,7 @@ from bot.domain.causes import Severity
 from bot.domain.incident import (
     BOT,
     CARD,
+    CARD_CHARS,
     HOME,
     MOVES,
     PAGER,
@@ -72,6 +73,8 @@ def declare(told: Declaration, actor: str, now: datetime, policy: Policy) -> Cha
     incident = _restarted(incident, now, policy)
     events = [Event(kind=Kind.DECLARED, at=now, actor=actor, text=incident.title, data={"severity": told.severity})]
     messages = [CARD]
+    if max(len(incident.impact), len(incident.action)) > CARD_CHARS:
+        messages.append(replace(_post("incident_update", incident, actor), aloud=False))
     if policy.own_channel:
         messages.append(Outgoing(kind="channel", to=HOME))
     if told.commander is not None:

@@ -16,6 +16,8 @@ from bot.errors import BotError
 
 BOT = "bot"
 TITLE_CHARS, TEXT_CHARS = 150, 3000
+# How much of a text the card shows; all of a longer one is in its thread.
+CARD_CHARS = 1200
 
 
 class Status(StrEnum):

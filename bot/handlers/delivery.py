@@ -16,9 +16,10 @@ from bot.ports import Clock, Delivery, MessageRef, Messenger, Pager, Reply, Stor
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 20
-# Longer than anything that one attempt waits for: Slack's time-out, its pace in a busy channel.
-_LEASE_S = 120.0
+_BATCH = 10
+# Longer than one attempt takes at worst, all of them in one channel at Slack's pace and two time-outs; and as short as
+# can be, since whatever a process held when it died waits so long.
+_LEASE_S = 45.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 2.0, 300.0
 _EARLIER = timedelta(minutes=2)
 # Slack's words for "something is wrong with us"; anything else that it says is final.

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -32,7 +33,11 @@ _STOP_S = 10
 class Sandbox:
     """A running world; ``await start()``, then ``environment()`` is what the bot needs to see it."""
 
-    def __init__(self, scenario: Scenario, *, http_mode: bool = False) -> None:
+    def __init__(
+        self, scenario: Scenario, *, http_mode: bool = False, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """``environ``: more settings of the bot's."""
+        self._more = dict(environ or {})
         self.world = World(scenario=scenario)
         self.slack = SlackServer(self.world)
         self.urls: dict[str, str] = {}
@@ -92,7 +97,7 @@ class Sandbox:
             held["PROMETHEUS_URL"] = self.urls["prometheus"]
         if scenario.cluster is not None:
             held["KUBECONFIG"] = str(Path(self._folder.name, "kubeconfig"))
-        return held
+        return {**held, **self._more}
 
     async def start_bot(self) -> None:
         """The unmodified bot as a process of its own, with nothing but ``environment()``."""
@@ -111,6 +116,12 @@ class Sandbox:
                         if response.status == 200:
                             return
                 await asyncio.sleep(0.05)
+
+    async def kill_bot(self) -> None:
+        """As a machine that loses its power does."""
+        if self._bot is not None and self._bot.returncode is None:
+            self._bot.kill()
+            await self._bot.wait()
 
     async def stop_bot(self) -> None:
         if self._bot is None or self._bot.returncode is not None:

@@ -64,6 +64,8 @@ class SlackMessenger:
     renderer: Renderer
     network: Network
     answered: Callable[[], None] = lambda: None
+    patience_s: float = _PATIENCE_S
+    """How long a call may wait where Slack says when to ask again; what waits in the store needs none."""
     _next_post: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     async def hello(self) -> dict[str, Any]:
@@ -276,7 +278,7 @@ class SlackMessenger:
             try:
                 response = await self._once(method, given)
             except MessageError as error:
-                if last or error.retry_after_s is None or error.retry_after_s > _PATIENCE_S:
+                if last or error.retry_after_s is None or error.retry_after_s > self.patience_s:
                     raise
                 await asyncio.sleep(error.retry_after_s)
             else:

@@ -59,6 +59,12 @@ class Outbox:
             rows = (await connection.execute(claimed)).mappings().all()
         return [delivery_of(row) for row in sorted(rows, key=lambda row: (row["priority"], row["seq"]))]
 
+    async def end_leases(self) -> None:
+        """What a process held that has died is free at once; only for whoever knows that there is no other process."""
+        held = update(deliveries).where(deliveries.c.state == "sending").values(lease_until=deliveries.c.created_at)
+        async with self._writing() as connection:
+            await connection.execute(held)
+
     async def sent(self, delivery: Delivery, ref: MessageRef | None) -> None:
         newest = deliveries.c.wanted <= delivery.wanted
         values: dict[str, Any] = {
