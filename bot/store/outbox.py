@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, DateTime, and_, case, exists, func, literal, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.ports import Delivery, MessageRef
 from bot.store.rows import delivery_of
-from bot.store.tables import deliveries
+from bot.store.tables import Moment, deliveries
 
 _PENDING = ("waiting", "sending")
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class Outbox:
     """What :class:`bot.store.sql.SqlStore` knows of deliveries."""
+
+    engine: AsyncEngine
 
     def _writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
         raise NotImplementedError
@@ -34,7 +37,7 @@ class Outbox:
         )
         ready = or_(
             and_(deliveries.c.state == "waiting", deliveries.c.due_at <= now),
-            and_(deliveries.c.state == "sending", deliveries.c.lease_until <= now),
+            and_(deliveries.c.state == "sending", deliveries.c.lease_until <= self._lease_clock(now)),
         )
         chosen = (
             select(deliveries.c.seq)
@@ -42,15 +45,17 @@ class Outbox:
             .order_by(deliveries.c.priority, deliveries.c.seq)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            # as a mere subquery it might be run, and lock, once for each row
+            .cte("chosen")
         )
         claimed = (
             update(deliveries)
-            .where(deliveries.c.seq.in_(chosen.scalar_subquery()))
+            .where(deliveries.c.seq.in_(select(chosen.c.seq)))
             .values(
                 # whoever held it until its lease ran out may have sent it
                 unsure=or_(deliveries.c.unsure, deliveries.c.state == "sending"),
                 state="sending",
-                lease_until=now + timedelta(seconds=lease_s),
+                lease_until=self._lease_clock(now, plus_s=lease_s),
                 attempts=deliveries.c.attempts + 1,
             )
             .returning(*deliveries.c)
@@ -59,9 +64,15 @@ class Outbox:
             rows = (await connection.execute(claimed)).mappings().all()
         return [delivery_of(row) for row in sorted(rows, key=lambda row: (row["priority"], row["seq"]))]
 
+    def _lease_clock(self, now: datetime, *, plus_s: float = 0.0) -> ColumnElement[datetime]:
+        """What leases are measured by: one clock for all replicas, or else the fastest would take what others send."""
+        if self.engine.dialect.name == "postgresql":
+            return func.clock_timestamp(type_=DateTime(timezone=True)) + timedelta(seconds=plus_s)
+        return literal(now + timedelta(seconds=plus_s), Moment)
+
     async def end_leases(self) -> None:
         """What a process held that has died is free at once; only for whoever knows that there is no other process."""
-        held = update(deliveries).where(deliveries.c.state == "sending").values(lease_until=deliveries.c.created_at)
+        held = update(deliveries).where(deliveries.c.state == "sending").values(lease_until=_LONG_AGO)
         async with self._writing() as connection:
             await connection.execute(held)
 

@@ -25,14 +25,15 @@ from tests.databases import store_at
 from tests.fakes import NOW, FakeClock
 
 ROBIN, ADA = "U0REQUESTER", "U0APPROVER"
-# Longer than a lease of the deliveries: what a dead process held is free again.
-_LEASE = timedelta(minutes=3)
+# Longer than a delivery waits for its first tries.
+_PAUSE = timedelta(minutes=3)
 
 
 def play(environ: dict[str, str], die_at: int | None, alone: bool, told: Any) -> None:
     """Entry of the process. ``told`` is a queue for the number of steps; ``die_at``: which one is the last.
 
-    ``alone`` False: others play the same beside it, and nobody's lease is taken for that of a dead process.
+    ``alone`` False: others play the same beside it. Else what is held is held by the dead, whose leases are not waited
+    for.
     """
     messenger._PACE_S = 0.0  # Slack's pace is not what is looked at, and takes a second a message
     count = _count_steps(die_at)
@@ -59,6 +60,8 @@ def _count_steps(die_at: int | None) -> list[int]:
 async def _story(environ: dict[str, str], count: list[int], alone: bool) -> None:
     settings, clock = load(environ), FakeClock()
     store = store_at(settings.database_url)
+    if alone:
+        await store.end_leases()
     async with prober(settings) as asks:
         bot = wired(settings, replace(asks, clock=clock), store)
         await bot.tasks.drain(20)  # the warm-up
@@ -77,7 +80,7 @@ async def _story(environ: dict[str, str], count: list[int], alone: bool) -> None
         await _send(bot, _submission("resolve", ROBIN, {"reason": "the limit was raised"}, number))
         await _deliver(bot)
         for _ in range(2):
-            clock.at += _LEASE if alone else timedelta(0)
+            clock.at += _PAUSE
             await _deliver(bot)
     await store.close()
 

@@ -120,10 +120,25 @@ async def test_what_was_claimed_by_a_process_that_died_may_have_been_sent(store:
     (first,) = await store.claim(NOW, limit=10, lease_s=60)
     assert not first.unsure
     assert not await store.claim(NOW + 59 * MINUTE / 60, limit=10, lease_s=60)
-    (second,) = await store.claim(NOW + 2 * MINUTE, limit=10, lease_s=60)
+    await store.end_leases()
+    (second,) = await store.claim(NOW, limit=10, lease_s=60)
     assert (second.seq, second.unsure) == (first.seq, True)
     await store.sent(first, MessageRef(channel="C1", ts="late"))
     assert await store.card(1) is None, "whoever's lease has ended says nothing any more"
+
+
+async def test_a_lease_ends_by_itself(store: SqlStore) -> None:
+    await declared(store)
+    (first,) = await store.claim(NOW, limit=10, lease_s=0)
+    (second,) = await store.claim(NOW, limit=10, lease_s=60)
+    assert (second.seq, second.attempts) == (first.seq, 2)
+
+
+@pytest.mark.parametrize("store", ["PostgreSQL"], indirect=True)
+async def test_replicas_whose_clocks_disagree_do_not_take_what_another_sends(store: SqlStore) -> None:
+    await declared(store)
+    assert len(await store.claim(NOW, limit=10, lease_s=60)) == 1
+    assert not await store.claim(NOW + 60 * MINUTE, limit=10, lease_s=60)
 
 
 async def test_a_refusal_becomes_a_dead_letter_that_can_be_revived(store: SqlStore) -> None:
