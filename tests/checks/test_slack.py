@@ -10,6 +10,7 @@ from bot.domain.scopes import SCOPES
 from bot.ports import CheckResult
 from bot.sandbox.scenario import World
 from bot.sandbox.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackServer
+from bot.sandbox.slack.model import BOT_USER
 from tests.clusters import serve
 from tests.doctors import WELL, examined, lines
 
@@ -19,11 +20,16 @@ APP_OK = (True, "app token (Socket Mode): opens a connection")
 
 
 @pytest.fixture
-async def slack() -> AsyncIterator[str]:
-    server = SlackServer(World(scenario=WELL))
-    async with serve(server.application()) as url:
-        server.workspace.base_url = url
-        yield f"{url}/api/"
+async def server() -> AsyncIterator[SlackServer]:
+    held = SlackServer(World(scenario=WELL))
+    async with serve(held.application()) as url:
+        held.workspace.base_url = url
+        yield held
+
+
+@pytest.fixture
+def slack(server: SlackServer) -> str:
+    return f"{server.workspace.base_url}/api/"
 
 
 async def test_both_tokens_and_all_scopes_are_told(slack: str) -> None:
@@ -64,6 +70,38 @@ async def test_a_token_that_is_refused_names_the_setting(
 async def test_what_is_not_set_is_told(environ: dict[str, str], missing: str, slack: str) -> None:
     results = await examined(CHECK, {"SLACK_API_URL": slack, **environ})
     assert [missing in result.detail for result in results if not result.ok] == [True]
+
+
+@pytest.mark.parametrize(
+    ("private", "member", "archived", "without", "told"),
+    [
+        (False, True, False, (), "the bot is in #war-room"),
+        (True, True, False, (), "the bot is in #war-room"),
+        (False, False, False, (), "the bot may post in #war-room; once it is invited it pins the cards there, too"),
+        (False, False, False, ("chat:write.public",), "the bot is not in #war-room"),
+        (True, False, False, (), "Slack says channel_not_found"),
+        (False, True, True, (), "#war-room is archived"),
+        (False, True, False, ("channels:read",), "Slack says missing_scope"),
+    ],
+    ids=["public", "private", "not in it", "no scope to post", "hidden", "archived", "no scope to look"],
+)
+async def test_the_incident_channel_is_there_and_may_be_posted_in(
+    server: SlackServer, slack: str, told: str, without: tuple[str, ...], *, private: bool, member: bool, archived: bool
+) -> None:
+    members = {BOT_USER} if member else set()
+    channel = server.workspace.add_channel("war-room", is_private=private, members=members)
+    channel.is_archived = archived
+    server.workspace.scopes = server.workspace.scopes - set(without)
+    environ = {"SLACK_API_URL": slack, **BOTH, "INCIDENT_CHANNEL": channel.id}
+    (result,) = (one for one in await examined(CHECK, environ) if one.what == "INCIDENT_CHANNEL")
+    assert (result.detail, result.ok) == (told, told.startswith("the bot is in") or "may post" in told)
+
+
+async def test_an_incident_channel_given_by_its_name_is_told_to_be_given_by_its_id(slack: str) -> None:
+    results = await examined(CHECK, {"SLACK_API_URL": slack, **BOTH, "INCIDENT_CHANNEL": "#incidents"})
+    (bad,) = (result for result in results if not result.ok)
+    assert (bad.what, bad.detail) == ("INCIDENT_CHANNEL", "Slack says channel_not_found")
+    assert "the id of a channel (C…" in bad.mend
 
 
 async def from_slack(**answer: object) -> list[CheckResult]:
