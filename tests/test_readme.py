@@ -1,6 +1,15 @@
 """README.md stays true."""
 
+import re
+import textwrap
+from datetime import timedelta
+from pathlib import Path
+
 from bot.__main__ import _parser
+from bot.configuration import load
+from bot.domain.causes import Severity
+from bot.domain.policy import Policy
+from bot.slack.parse import COMMANDS
 from tests.settings_table import README, with_table
 
 
@@ -15,3 +24,22 @@ def test_every_command_of_the_command_line_is_told() -> None:
     readme = README.read_text()
     for command in commands.choices:
         assert f"`mistral-bot {command}" in readme or f"[{command}]" in readme, command
+
+
+def test_every_slash_command_is_told() -> None:
+    cells = re.findall(r"^\| (`/mistral[^|]*)\|", README.read_text(), re.MULTILINE)
+    told = set(re.findall(r"[\w-]+", " ".join(cells)))
+    assert set(COMMANDS) - told == set()
+
+
+def test_the_yaml_file_that_is_shown_can_be_read_and_holds_the_defaults(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"^    targets:.*?(?=^\S)", README.read_text(), re.MULTILINE | re.DOTALL)
+    config = tmp_path / "bot.yaml"
+    config.write_text(textwrap.dedent(shown))
+    settings = load({"MISTRAL_BOT_CONFIG": str(config), "EU_MISTRAL_KEY": "planted"})
+    assert [target.name for target in settings.targets] == ["default", "eu"]
+    policy, default = settings.policy, Policy()
+    assert policy.promises == default.promises
+    assert policy.promises[Severity.P1].respond == timedelta(minutes=15)
+    same = ("remind_before", "snoozes_most", "nudges_most", "own_channel", "channel_name")
+    assert [getattr(policy, name) for name in same] == [getattr(default, name) for name in same]
