@@ -286,6 +286,9 @@ class Store(Protocol):
     async def listed(self, *, open_only: bool, limit: int) -> Sequence[Incident]:
         """Incidents, the newest first."""
 
+    async def resolved(self, *, limit: int) -> Sequence[Incident]:
+        """Resolved incidents, the newest first."""
+
     async def timeline(self, number: int) -> Sequence[Entry]: ...
 
     async def tick(self, now: datetime, work: Callable[[Incident], Change | None], *, limit: int) -> int:

@@ -35,6 +35,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 _USER = re.compile(r"[UW][A-Z0-9]{2,30}")
 _GROUP = re.compile(r"S[A-Z0-9]{2,30}")
 _CHANNEL = re.compile(r"[CGD][A-Z0-9]{2,30}")
+_MENTIONED = re.compile(r"&lt;(@[UW][A-Z0-9]{2,30}|#C[A-Z0-9]{2,30})(?:\|[^&<>\n]{0,80})?&gt;")
 _LINK = re.compile(r"https?://[^\s<>|\"`]+")
 
 
@@ -69,6 +70,9 @@ class Renderer:
             person=_person,
             link=_link,
             when=_when,
+            ago=_ago,
+            fits=_fits,
+            mentions=_mentions,
             moment=datetime.fromisoformat,
             duration=_duration,
         )
@@ -159,8 +163,31 @@ def _link(url: object, text: object) -> Any:
 
 def _when(moment: Any) -> Any:
     """An aware datetime in the reader's own zone."""
+    return _date(moment, "{date_short_pretty} at {time}")
+
+
+def _ago(moment: Any) -> Any:
+    """How long ago it was, as the reader looks: ``3 hours ago``."""
+    return _date(moment, "{ago}")
+
+
+def _date(moment: Any, form: str) -> Any:
     fallback = moment.strftime("%Y-%m-%d %H:%M UTC")
-    return Markup(f"<!date^{int(moment.timestamp())}^{{time}}|{fallback}>")  # noqa: S704 - numbers and a fixed form
+    return Markup(f"<!date^{int(moment.timestamp())}^{form}|{fallback}>")  # noqa: S704 - numbers and a fixed form
+
+
+def _fits(text: object, most: int) -> Any:
+    """For a text of which a list or a card shows the beginning: at most ``most`` characters as Slack counts them."""
+    return Markup(_cut(escape(str(text)), most)[0])  # noqa: S704 - escaped first
+
+
+def _mentions(text: object) -> Any:
+    """For what only one person sees: people and channels that the text mentions are shown by name, and nothing else.
+
+    Nobody is notified by it; ``<!channel>`` and links stay text.
+    """
+    held = text if isinstance(text, Markup) else escape(str(text))
+    return Markup(_MENTIONED.sub(r"<\1>", held))  # noqa: S704 - only ids of Slack's are let through
 
 
 def _duration(span: timedelta) -> str:

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 # Slack shows an error of its own after three seconds.
 _ACK_WITHIN_S = 2.0
+_ERROR_CHARS = 150
 _SEVERITIES = [
     ("P1", "P1: down for most"),
     ("P2", "P2: degraded for many"),
@@ -104,10 +105,20 @@ class Forms:
         if not incident.open:
             raise Refusal(f"{incident.name} is resolved already.")
         view = await self._open(place, _resolve_form(incident, place, [*_standing(incident), _STILL_LOOKING]))
-        report = await self.triage.run(incident.target)
-        over = report.diagnosis.family is Family.HEALTHY
-        found = [] if over else [f"a triage of just now says: {report.diagnosis.headline}"]
+        found = await self._looked(incident.target)
         await self.messenger.update_view(view, _resolve_form(incident, place, [*_standing(incident), *found]))
+
+    async def _looked(self, target: str) -> list[str]:
+        """What a triage of now says against resolving."""
+        try:
+            report = await self.triage.run(target)
+        except Exception:
+            # whatever it was, the form must not go on saying that somebody still looks
+            logger.exception("the triage before resolving failed")
+            return ["the triage that should look whether it is over failed"]
+        if report.diagnosis.family is Family.HEALTHY:
+            return []
+        return [f"a triage of just now says: {report.diagnosis.headline}"]
 
     async def submitted(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         """A form was sent: does what it says, and only then lets Slack close it."""
@@ -131,7 +142,10 @@ class Forms:
             task.add_done_callback(_log_late)
             await ack(response_action="errors", errors={block: "The database is slow. Send it again: it is done once."})
         except BotError as error:
-            await ack(response_action="errors", errors={block: str(error)[:150]})
+            await ack(response_action="errors", errors={block: _short(str(error))})
+        except Exception:
+            logger.exception("a form could not be stored")
+            await ack(response_action="errors", errors={block: "Something went wrong; the bot's log says more."})
         else:
             await ack()
             if sentence:
@@ -162,13 +176,12 @@ class Forms:
             action=str(told.get("action") or ""),
             next_in=timedelta(minutes=int(chosen)) if chosen.isdecimal() else None,
         )
-
-        await self.handler.act(
+        after = await self.handler.act(
             int(metadata["number"]),
             lambda one, now: acts.update(one, update, place.user, now, self.handler.policy),
             request,
         )
-        return ""
+        return _elsewhere(place, after, f"The update of {after.name} is sent")
 
     async def _resolved(self, told: Mapping[str, Any], metadata: dict[str, Any], place: Place, request: str) -> str:
         await self.incidents.allowed(Act.RESOLVE, place.user)
@@ -184,8 +197,8 @@ class Forms:
             change = acts.resolve(held, tuple(objections), reason, place.user, now)
             return Change(incident=change.incident, events=(*events, *change.events), messages=change.messages)
 
-        await self.handler.act(int(metadata["number"]), act, request)
-        return ""
+        after = await self.handler.act(int(metadata["number"]), act, request)
+        return _elsewhere(place, after, f"{after.name} is resolved")
 
     async def _report(self, triage: str | None) -> Mapping[str, Any]:
         if not triage:
@@ -208,6 +221,16 @@ class Forms:
 
 
 _NO_OWNER = "nobody has been named to write the postmortem"
+
+
+def _elsewhere(place: Place, incident: Incident, sentence: str) -> str:
+    """For whoever does not see it where they are; empty: they do."""
+    return "" if place.channel == incident.home else f"{sentence}; its card is in <#{incident.home}>."
+
+
+def _short(sentence: str) -> str:
+    """As much as Slack shows beneath a field."""
+    return sentence if len(sentence) <= _ERROR_CHARS else sentence[: _ERROR_CHARS - 1] + "…"
 
 
 def _standing(incident: Incident) -> list[str]:

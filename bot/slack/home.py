@@ -8,8 +8,8 @@ from bot.handlers.incident import IncidentHandler
 from bot.ports import Reply
 from bot.slack.messenger import SlackMessenger
 
-_RECENT = 5
-_COUNTED = 100
+# How many a list shows, how many open ones are read, and how many resolved ones the figures are counted over.
+_SHOWN, _RECENT, _READ, _COUNTED = 15, 5, 100, 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +20,16 @@ class Home:
     async def show(self, user: str) -> None:
         """What ``user`` sees, as it is now."""
         store = self.handler.store
-        held = await store.listed(open_only=True, limit=_COUNTED)
-        ended = [one for one in await store.listed(open_only=False, limit=_COUNTED) if not one.open]
+        held = await store.listed(open_only=True, limit=_READ + 1)
+        ended = await store.resolved(limit=_COUNTED)
         context = {
             "mine": [one for one in held if _has_part(one, user)],
             "open": held,
             "recent": ended[:_RECENT],
             "figures": by_severity(ended),
+            "most": _SHOWN,
+            "cut": len(held) > _READ,
+            "counted": _COUNTED,
             "dead": (await store.waiting()).get("dead", 0),
         }
         await self.messenger.publish_home(user, Reply(template="home", context=context))

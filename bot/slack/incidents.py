@@ -1,5 +1,6 @@
 """Incidents in Slack: commands, buttons and reactions that act at once. Forms are in ``forms``."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,10 @@ from bot.slack.messenger import SlackMessenger
 from bot.slack.place import Place
 
 _SHOWN_ENTRIES = 40
+_SHOWN_INCIDENTS = 30
 _KNOWN_PEOPLE = 1000
+# Whoever stops being a guest may act after so long.
+_KNOWN_S = 300.0
 # Slack's ids of users that are restricted to some channels.
 _GUEST = ("is_restricted", "is_ultra_restricted", "is_stranger")
 
@@ -29,7 +33,9 @@ class SlackIncidents:
 
     handler: IncidentHandler
     messenger: SlackMessenger
-    _guests: dict[str, bool] = field(default_factory=dict)
+    monotonic: Callable[[], float] = time.monotonic
+    _guests: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    """By user: whether they are a guest, and when that was asked."""
 
     async def command(self, place: Place, asked: parse.OnIncident, request: str) -> None:
         """What needs no form."""
@@ -48,23 +54,35 @@ class SlackIncidents:
     async def allowed(self, act: Act, user: str) -> None:
         """Raises Refusal where policy does not let ``user``."""
         policy = self.handler.policy
-        if policy.may.get(act) is None and user not in self._guests:
-            if len(self._guests) >= _KNOWN_PEOPLE:
-                self._guests.clear()
-            try:
-                person = await self.messenger.person(user)
-            except MessageError:
-                return  # whoever cannot be looked up is let through: an incident does not wait for that
-            self._guests[user] = any(person.get(name) for name in _GUEST)
-        if not policy.allows(act, user, guest=self._guests.get(user, False)):
+        guest = policy.may.get(act) is None and await self._is_guest(user)
+        if not policy.allows(act, user, guest=guest):
             who = "everybody but guests" if policy.may.get(act) is None else "those whom the policy names"
             raise Refusal(f"To {act} is for {who}; ask somebody who may.")
 
+    async def _is_guest(self, user: str) -> bool:
+        known = self._guests.get(user)
+        if known is not None and self.monotonic() - known[1] < _KNOWN_S:
+            return known[0]
+        if len(self._guests) >= _KNOWN_PEOPLE:
+            self._guests.clear()
+        try:
+            person = await self.messenger.person(user)
+        except MessageError:
+            # whoever was never looked up is let through: an incident does not wait for that
+            return known is not None and known[0]
+        guest = any(person.get(name) for name in _GUEST)
+        self._guests[user] = (guest, self.monotonic())
+        return guest
+
     async def take_command(self, place: Place, number: int, request: str) -> None:
         await self.allowed(Act.UPDATE, place.user)
-        await self.handler.act(
-            number, lambda one, now: acts.give_role(one, Role.COMMANDER, place.user, place.user, now), request
-        )
+        after = await self.handler.act(number, lambda one, now: acts.take_command(one, place.user, now), request)
+        await self.messenger.tell(place, f"You have command of {after.name}.")
+
+    async def claim(self, place: Place, number: int, role: str, request: str) -> None:
+        """By a button beneath who has which role, which then shows how it is."""
+        after = await self._give(place, number, Role(role), place.user, request)
+        await self._show_roles(place, after, instead=True)
 
     async def snooze(self, place: Place, number: int, minutes: int, request: str) -> None:
         await self.allowed(Act.UPDATE, place.user)
@@ -78,14 +96,20 @@ class SlackIncidents:
 
     async def reopen(self, place: Place, number: int, request: str) -> None:
         await self.allowed(Act.RESOLVE, place.user)
-        await self.handler.act(number, lambda one, now: acts.reopen(one, place.user, now, self.handler.policy), request)
+        after = await self.handler.act(
+            number, lambda one, now: acts.reopen(one, place.user, now, self.handler.policy), request
+        )
+        await self.messenger.tell(place, f"{after.name} is open again; its card is in <#{after.home}>.")
 
     async def keep_message(self, place: Place, message: dict[str, Any], *, quietly: bool) -> None:
-        """Puts a message into the timeline of the channel's incident, with the message's own time."""
+        """Puts a message into the timeline of the channel's incident, with the message's own time.
+
+        ``quietly``: where the channel has no incident nobody meant the timeline, and nothing is said.
+        """
         found = await self.handler.store.in_channel(place.channel)
+        if quietly and not found:
+            return
         if len(found) != 1:
-            if quietly:
-                return
             raise Refusal("This channel has no open incident, or several: use `/mistral note INC-3 what happened`.")
         await self.allowed(Act.UPDATE, place.user)
         said = parse.unescape(str(message.get("text") or "")) or "a message without text"
@@ -97,8 +121,7 @@ class SlackIncidents:
             lambda one, now: acts.note(one, text, place.user, now, at=min(at, now)),
             f"kept:{place.channel}:{message['ts']}",
         )
-        if not quietly:
-            await self.messenger.tell(place, f"It is in the timeline of {found[0].name}.")
+        await self.messenger.tell(place, f"It is in the timeline of {found[0].name}.")
 
     async def _severity(self, place: Place, asked: parse.OnIncident, request: str) -> None:
         await self.allowed(Act.UPDATE, place.user)
@@ -107,20 +130,37 @@ class SlackIncidents:
             raise Refusal("Say which: `/mistral severity P1`, P2, P3 or P4.")
         severity = Severity(word)
         before = await self._meant(place, asked)
-        await self.handler.act(
+        after = await self.handler.act(
             before.id, lambda one, now: acts.set_severity(one, severity, place.user, now, self.handler.policy), request
         )
+        await self.messenger.tell(place, f"{after.name} is {after.severity} now.")
 
     async def _role(self, place: Place, asked: parse.OnIncident, request: str) -> None:
-        await self.allowed(Act.UPDATE, place.user)
         word = asked.text.split()[0].lower() if asked.text.split() else ""
+        if not word:
+            await self._show_roles(place, await self._meant(place, asked))
+            return
         if word not in list(Role):
             raise Refusal(f"Say which: `/mistral role` {', '.join(Role)}, and a mention of whoever has it, if not you.")
         user = parse.mentioned(asked.text) or place.user
         before = await self._meant(place, asked)
-        await self.handler.act(
-            before.id, lambda one, now: acts.give_role(one, Role(word), user, place.user, now), request
+        after = await self._give(place, before.id, Role(word), user, request)
+        await self.messenger.tell(place, f"<@{after.roles.get(Role(word), user)}> is {word} of {after.name}.")
+
+    async def _give(self, place: Place, number: int, role: Role, user: str, request: str) -> Incident:
+        await self.allowed(Act.UPDATE, place.user)
+        return await self.handler.act(
+            number, lambda one, now: acts.give_role(one, role, user, place.user, now), request
         )
+
+    async def _show_roles(self, place: Place, incident: Incident, *, instead: bool = False) -> None:
+        """Who has which role, with buttons to claim the others; ``instead``: of the message that was clicked on."""
+        mine = [role for role, user in incident.roles.items() if user == place.user]
+        reply = Reply(template="incident_roles", context={"incident": incident, "roles": list(Role), "mine": mine})
+        if instead and place.response_url is not None:
+            await self.messenger.respond(place.response_url, reply, replace=True)
+        else:
+            await self.messenger.answer(place, reply)
 
     async def _note(self, place: Place, asked: parse.OnIncident, request: str) -> None:
         await self.allowed(Act.UPDATE, place.user)
@@ -151,8 +191,9 @@ class SlackIncidents:
         )
 
     async def _list(self, place: Place, _asked: parse.OnIncident, _: str) -> None:
-        found = await self.handler.store.listed(open_only=True, limit=30)
-        await self.messenger.answer(place, Reply(template="incident_list", context={"incidents": found}))
+        found = await self.handler.store.listed(open_only=True, limit=_SHOWN_INCIDENTS + 1)
+        context = {"incidents": found, "most": _SHOWN_INCIDENTS}
+        await self.messenger.answer(place, Reply(template="incident_list", context=context))
 
     async def _reopen(self, place: Place, asked: parse.OnIncident, request: str) -> None:
         if asked.number is None:

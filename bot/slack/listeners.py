@@ -12,7 +12,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.domain.incident import Refusal
+from bot.domain.incident import Refusal, Role
 from bot.domain.policy import Act
 from bot.errors import BotError
 from bot.ports import Reply
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 OFFER_EVERY_S = 600
 _REMEMBERED = 1000
 _PIN = "pushpin"
+_CLAIM = "role_"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,8 @@ class Listeners:
         app.action("declare")(self.click_declare)
         for action in ("update", "command", "resolve", "reopen", "snooze_10", "snooze_20", "snooze_30"):
             app.action(action)(self.click_incident)
+        for role in Role:
+            app.action(f"{_CLAIM}{role}")(self.click_incident)
         for form in ("declare", "update", "resolve"):
             app.view(form)(self.forms.submitted)
         app.shortcut("add_to_timeline")(self.shortcut)
@@ -110,6 +113,8 @@ class Listeners:
                 work = self.incidents.take_command(place, number, request)
             case "reopen":
                 work = self.incidents.reopen(place, number, request)
+            case _ if name.startswith(_CLAIM):
+                work = self.incidents.claim(place, number, name.removeprefix(_CLAIM), request)
             case _:
                 work = self.incidents.snooze(place, number, int(name.rpartition("_")[2]), request)
         self._start(place, work, f"{name} INC-{number}")

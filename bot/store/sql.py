@@ -121,6 +121,9 @@ class SqlStore(Outbox):
         query = select(incidents).limit(limit)
         return await self._incidents(query.where(incidents.c.status != "resolved") if open_only else query)
 
+    async def resolved(self, *, limit: int) -> Sequence[Incident]:
+        return await self._incidents(select(incidents).where(incidents.c.status == "resolved").limit(limit))
+
     async def timeline(self, number: int) -> Sequence[Entry]:
         query = select(timeline).where(timeline.c.incident == number).order_by(timeline.c.number)
         async with self._reading() as connection:

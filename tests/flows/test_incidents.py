@@ -157,11 +157,12 @@ async def test_a_message_with_a_pushpin_and_by_shortcut_is_in_the_timeline_with_
     await declared(slack)
     await slack.say("the dashboards are red")
     message = said(slack, "the dashboards are red")[0]
-    await slack.react(message, "pushpin")
+    await slack.react(message, "pushpin", user="U0APPROVER")
+    await slack.wait_for(lambda: said(slack, "It is in the timeline of INC-1", only_for="U0APPROVER"))
     await slack.react(message, "eyes")
     await slack.say("we called the provider")
     await slack.shortcut("add_to_timeline", said(slack, "we called the provider")[0])
-    await slack.wait_for(lambda: said(slack, "It is in the timeline of INC-1"))
+    await slack.wait_for(lambda: said(slack, "It is in the timeline of INC-1", only_for="U0REQUESTER"))
     await slack.command("timeline")
     timeline = (await slack.wait_for(lambda: said(slack, "Timeline of INC-1")))[0].all_text
     assert timeline.count("the dashboards are red") == 1
