@@ -168,7 +168,7 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
 
     async def look_at_database() -> None:
         with contextlib.suppress(StoreError):
-            await store.check()
+            bot.readiness.deliveries = await store.waiting()
             bot.readiness.answered("the database")
 
     async def wake() -> None:

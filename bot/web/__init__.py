@@ -1,1 +1,1 @@
-"""The HTTP side: health, readiness and Slack's events."""
+"""The HTTP side: health, readiness, metrics and Slack's events."""

@@ -1,22 +1,27 @@
-"""``/healthz`` (the process), ``/readyz`` (Slack and the database), and in HTTP mode ``POST /slack/events``."""
+"""``/healthz`` (the process), ``/readyz`` (Slack and the database), ``/metrics``, and in HTTP mode Slack's events."""
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.async_app import AsyncApp
 
+from bot.web.metrics import Metrics
+
 _STALE_S = 30.0
 _BODY_BYTES = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass
 class Readiness:
     """When Slack and the database last answered; ready while both have within 30 s."""
 
     last_answers: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("Slack", "the database"), -math.inf))
+    deliveries: Mapping[str, int] | None = None
+    """How many are not sent, by state, when the database answered last."""
 
     def answered(self, who: str) -> None:
         self.last_answers[who] = time.monotonic()
@@ -26,17 +31,29 @@ class Readiness:
         now = time.monotonic()
         return tuple(who for who, at in self.last_answers.items() if now - at > _STALE_S)
 
+    @property
+    def given_up(self) -> str:
+        """A sentence about dead letters, or nothing."""
+        dead = (self.deliveries or {}).get("dead", 0)
+        what = "1 delivery was" if dead == 1 else f"{dead} deliveries were"
+        return f"{what} given up; `mistral-bot deliveries` says why\n" if dead else ""
+
 
 def application(readiness: Readiness, bolt: AsyncApp | None) -> web.Application:
     """The routes; ``bolt`` None: Socket Mode, so no route for Slack."""
+    told = Metrics(lambda: readiness.deliveries)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=told.text(), headers={"Content-Type": told.content_type})
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
         if readiness.missing:
-            return web.Response(status=503, text=f"no answer from: {', '.join(readiness.missing)}\n")
-        return web.Response(text="ok\n")
+            missing = f"no answer from: {', '.join(readiness.missing)}\n"
+            return web.Response(status=503, text=missing + readiness.given_up)
+        return web.Response(text=f"ok\n{readiness.given_up}")
 
     async def events(request: web.Request) -> web.Response:
         if bolt is None:
@@ -53,5 +70,6 @@ def application(readiness: Readiness, bolt: AsyncApp | None) -> web.Application:
     routes = web.Application(client_max_size=_BODY_BYTES)
     routes.router.add_get("/healthz", healthz)
     routes.router.add_get("/readyz", readyz)
+    routes.router.add_get("/metrics", metrics)
     routes.router.add_post("/slack/events", events)
     return routes

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
+from prometheus_client.parser import text_string_to_metric_families as parse
 
 from bot.configuration import load
 from bot.sandbox.launcher import Sandbox
@@ -143,3 +144,32 @@ async def test_an_offer_that_slack_refused_does_not_silence_the_channel(sandbox:
     await slack.say("mistral down")
     await slack.wait_for(lambda: any(one.blocks and not one.only_for for one in slack.messages))
     assert sum(bool(one.blocks) and not one.only_for for one in slack.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("dead", "told"), [(0, ""), (1, "1 delivery was given up"), (3, "3 deliveries were given up")], ids=str
+)
+async def test_what_was_given_up_is_told_to_whoever_looks_and_to_prometheus(dead: int, told: str) -> None:
+    readiness = Readiness(deliveries={"dead": dead, "waiting": 2})
+    for who in readiness.last_answers:
+        readiness.answered(who)
+    server = TestServer(application(readiness, None))
+    await server.start_server()
+    async with aiohttp.ClientSession() as session:
+        async with session.get(server.make_url("/readyz")) as answer:
+            assert answer.status == 200
+            assert (await answer.text()).startswith(f"ok\n{told}")
+        async with session.get(server.make_url("/metrics")) as answer:
+            text = await answer.text()
+    await server.close()
+    held = {sample.labels["state"]: sample.value for family in parse(text) for sample in family.samples}
+    assert held == {"dead": dead, "waiting": 2, "sending": 0}
+
+
+async def test_before_the_database_was_looked_at_nothing_is_said_of_deliveries() -> None:
+    server = TestServer(application(Readiness(), None))
+    await server.start_server()
+    async with aiohttp.ClientSession() as session, session.get(server.make_url("/metrics")) as answer:
+        assert answer.status == 200
+        assert [family.samples for family in parse(await answer.text())] == [[]]
+    await server.close()
