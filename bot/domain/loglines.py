@@ -18,7 +18,8 @@ CANDIDATE = re2.compile(rb"(?i)err|exception|fatal|critical|panic|traceback|emer
 _LEVEL = re.compile(
     r"(?i)\b(?:level|severity|lvl)[\"']?\s*[=:]\s*[\"']?(?:error|err|critical|crit|fatal|panic|emerg|emergency|alert)\b"
     r"|^\W*(?:[\d:.,TZ+ -]+\W+)?(?:ERROR|CRITICAL|FATAL|PANIC|EMERG|ALERT)\b"
-    r"|(?:^|[\s\[|(:])(?-i:ERROR|CRITICAL|FATAL|PANIC|EMERG)(?:[\s\]|):]|$)"
+    r"|(?:^|[\s\[|(:])(?-i:ERROR|ERR|CRITICAL|FATAL|PANIC|EMERG)(?:[\s\]|):]|$)"
+    r"|\[(?:error|crit|alert|emerg|fatal)\]"
     r"|^(?:error|fatal|panic|critical)\b\s*[:\]]"
 )
 _LOWER_LEVEL = re.compile(
@@ -34,9 +35,14 @@ _EXCEPTION = re.compile(
 _CONTINUED = re.compile(r"^(?:\s+\S|Caused by: |During handling of the above|The above exception|\.\.\. \d+ more)")
 
 _MISTRAL = re.compile(
-    r"(?i)mistral|x-ratelimit|rate_limited|invalid_model|tier_not_allowed|\bcode[\"']?\s*[=:]\s*[\"']?(?:1300|1500|1910|3051|3505|3810|1100|3800)\b"
+    r"(?i)mistral|x-ratelimit|rate_limited|invalid_model|tier_not_allowed"
+    r"|\bcode[\"']?\s*[=: ]\s*[\"']?(?:1300|1500|1910|3051|3505|3810|1100|3800)\b"
 )
-_CODE = re.compile(r"(?<![\d.:/-])(40[0-4]|410|413|422|429|50[0-4]|52\d)(?![\d.:-])")
+# A status by itself: "401:", "status":401 and "HTTP401" count; main.go:401, 12:34:500, 10.0.0.429 and 429 ms do not.
+_CODE = re.compile(
+    r"(?i)(?:(?<![a-z\d.,:/-])|(?<=http)|(?<=http[/-])|(?<=[\"'\]]:)|(?<=(?:.http|error|tatus|.code):)|(?<=[a-z ],))"
+    r"(40[0-4]|410|413|422|429|50[0-4]|52\d)(?![a-z\d_])(?![.,:-]\d)(?!\s?(?:ms|s|sec|seconds|bytes|tokens)\b)"
+)
 _INVALID_MODEL = re.compile(r"(?i)invalid_model|invalid model|\b1500\b")
 # Codes of Mistral's own errors and the HTTP status that they come with; facts.md.
 _OWN_CODES = {"1300": "429", "3505": "429", "3810": "429", "1910": "403", "3051": "400", "1100": "503", "3800": "503"}
@@ -45,16 +51,19 @@ _STAGES = (
         "dns",
         re.compile(
             r"(?i)getaddrinfo|nxdomain|name or service not known|no such host|enotfound|eai_again|name resolution"
-            r"|nodename nor servname|dns"
+            r"|nodename nor servname|dns|dial tcp: lookup"
         ),
     ),
-    ("tls", re.compile(r"(?i)certificate|x509|\bssl\b|\btls\b|handshake")),
+    ("tls", re.compile(r"(?i)certificate|x509|\bssl|\btls|handshake|self_signed_cert|leaf_signature")),
+    # a stage that does not finish counts as that stage: "timeout" means that there was a connection
+    ("connect", re.compile(r"(?i)connect[ _-]?timeout|connect etimedout|dial tcp \S+ i/o timeout|errno 110\b")),
     ("timeout", re.compile(r"(?i)time[d -]?\s?out|etimedout|deadline exceeded|timeouterror")),
     (
         "connect",
         re.compile(
-            r"(?i)econnrefused|econnreset|connection (?:refused|reset|aborted|error)|connecterror|broken pipe"
-            r"|unreachable|cannot connect"
+            r"(?i)econnrefused|econnreset|connection (?:refused|reset|aborted|closed|error|attempts failed)|connecterror"
+            r"|broken pipe|epipe|unreach|no route to host|(?:cannot|could not|unable to|failed to) connect"
+            r"|socket hang up|server disconnected|remote end closed"
         ),
     ),
 )
