@@ -24,9 +24,13 @@ from bot.domain.incident import (
     Refusal,
     Role,
     Status,
+    plain,
 )
 from bot.domain.policy import Policy
 from bot.domain.timeline import Event, Kind
+
+# What is noted to have been reached earlier is a slip of the pen.
+_LONGEST_BEFORE = timedelta(days=366)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +51,18 @@ class Declaration:
 
 def declare(told: Declaration, actor: str, now: datetime, policy: Policy) -> Change:
     """A new incident, its announcement, and its clocks."""
-    title = " ".join(told.title.split())
+    title = " ".join(plain(told.title).split())
     if not title:
         raise Refusal("An incident needs a title.")
     milestones = {Milestone.DECLARED: now}
     if told.first_alert is not None:
         milestones[Milestone.FIRST_ALERT] = told.first_alert
-    due = respond_by(told.severity, now, policy)
     incident = Incident(
         target=told.target,
         title=title[:TITLE_CHARS],
         severity=told.severity,
-        impact=told.impact.strip()[:TEXT_CHARS],
-        action=told.action.strip()[:TEXT_CHARS],
+        impact=_text(told.impact),
+        action=_text(told.action),
         components=told.components,
         cause=told.cause,
         milestones=milestones,
@@ -67,10 +70,8 @@ def declare(told: Declaration, actor: str, now: datetime, policy: Policy) -> Cha
         declared_at=now,
         updated_at=now,
         channel=told.channel,
-        respond_by=due,
-        escalate_at=_first_escalation(due, policy),
     )
-    incident = _restarted(incident, now, policy)
+    incident = _awaited(_restarted(incident, now, policy), now, policy)
     events = [Event(kind=Kind.DECLARED, at=now, actor=actor, text=incident.title, data={"severity": told.severity})]
     messages = [CARD]
     if max(len(incident.impact), len(incident.action)) > CARD_CHARS:
@@ -80,6 +81,7 @@ def declare(told: Declaration, actor: str, now: datetime, policy: Policy) -> Cha
     if told.commander is not None:
         incident, given = _given(incident, Role.COMMANDER, told.commander, actor, now)
         events += given
+        messages += _told_commander(incident, told.commander, actor)
     return Change(incident=incident, events=tuple(events), messages=tuple(messages))
 
 
@@ -102,8 +104,8 @@ def update(incident: Incident, told: Update, actor: str, now: datetime, policy: 
     moved, events = _moved(incident, status, actor, now)
     changed = replace(
         moved,
-        impact=incident.impact if told.impact is None else told.impact.strip()[:TEXT_CHARS],
-        action=incident.action if told.action is None else told.action.strip()[:TEXT_CHARS],
+        impact=incident.impact if told.impact is None else _text(told.impact),
+        action=incident.action if told.action is None else _text(told.action),
         updated_at=now,
     )
     changed = _restarted(changed, now, policy, told.next_in)
@@ -118,10 +120,9 @@ def set_severity(incident: Incident, severity: Severity, actor: str, now: dateti
     if severity is incident.severity:
         raise Refusal(f"{incident.name} is {severity} already.")
     changed = _restarted(replace(incident, severity=severity, updated_at=now), now, policy)
-    if Milestone.ACKNOWLEDGED not in changed.milestones:
+    if _waits(changed):
         # counted from now: nobody can have been late for a promise that was not made yet
-        due = respond_by(severity, now, policy)
-        changed = replace(changed, respond_by=due, escalate_at=_first_escalation(due, policy), escalations=0)
+        changed = _awaited(changed, now, policy)
     event = Event(
         kind=Kind.SEVERITY,
         at=now,
@@ -139,14 +140,25 @@ def give_role(incident: Incident, role: Role, user: str, actor: str, now: dateti
         raise Refusal(f"<@{user}> has that role already.")
     changed, events = _given(incident, role, user, actor, now)
     messages = [CARD, replace(_post("incident_role", changed, actor, role=role, user=user), aloud=False)]
-    if incident.escalations and _waits(incident) and not _waits(changed):
-        messages.append(Outgoing(kind="page", to=PAGER, template="acknowledge", priority=Priority.PAGE))
+    if role is Role.COMMANDER:
+        messages += _told_commander(changed, user, actor)
+    messages += _quietened(incident, changed)
     return Change(incident=replace(changed, updated_at=now), events=tuple(events), messages=tuple(messages))
+
+
+def take_command(incident: Incident, user: str, now: datetime) -> Change:
+    """By a button, which may be on a card that has not heard of whoever was first: takes it from nobody."""
+    _must_be_open(incident)
+    if incident.commander not in (None, user) and not _waits(incident):
+        raise Refusal(
+            f"<@{incident.commander}> has command already; `/mistral role {incident.id} commander` takes it over."
+        )
+    return give_role(incident, Role.COMMANDER, user, user, now)
 
 
 def note(incident: Incident, text: str, actor: str, now: datetime, *, at: datetime | None = None) -> Change:
     """Something for the timeline; ``at`` is when it happened, where that was not now."""
-    said = text.strip()[:TEXT_CHARS]
+    said = _text(text)
     if not said:
         raise Refusal("A note needs a text: `/mistral note what happened`.")
     event = Event(kind=Kind.NOTE, at=at or now, actor=actor, text=said)
@@ -158,7 +170,11 @@ def set_milestone(incident: Incident, milestone: Milestone, at: datetime, actor:
     if at > now:
         raise Refusal("A milestone lies in the past.")
     was = incident.milestones.get(milestone)
+    if at < incident.declared_at - _LONGEST_BEFORE:
+        raise Refusal("A milestone lies at most a year before the incident was declared.")
     changed = replace(incident, milestones={**incident.milestones, milestone: at})
+    if not _waits(changed):
+        changed = replace(changed, respond_by=None, escalate_at=None)
     event = Event(
         kind=Kind.MILESTONE if was is None else Kind.CORRECTION,
         at=at,
@@ -166,13 +182,14 @@ def set_milestone(incident: Incident, milestone: Milestone, at: datetime, actor:
         text=milestone,
         data={} if was is None else {"was": was.isoformat()},
     )
-    return Change(incident=changed, events=(event,), messages=(CARD,))
+    return Change(incident=changed, events=(event,), messages=(CARD, *_quietened(incident, changed)))
 
 
 def resolve(incident: Incident, objections: tuple[str, ...], reason: str, actor: str, now: datetime) -> Change:
     """Ends it. With ``objections`` (sentences that say why not) only for a ``reason``, which is recorded."""
     _must_be_open(incident)
-    if objections and not reason.strip():
+    reason = _text(reason)
+    if objections and not reason:
         raise Refusal("Say why it is over all the same.")
     changed, events = _moved(incident, Status.RESOLVED, actor, now)
     changed = replace(
@@ -184,9 +201,9 @@ def resolve(incident: Incident, objections: tuple[str, ...], reason: str, actor:
         nudge_at=None,
         escalate_at=None,
     )
-    data = {"objections": list(objections)} if objections else {}
-    events.append(Event(kind=Kind.RESOLVED, at=now, actor=actor, text=reason.strip()[:TEXT_CHARS], data=data))
-    post = _post("incident_resolved", changed, actor, reason=reason.strip()[:TEXT_CHARS])
+    data = {"objections": [_text(one) for one in objections]} if objections else {}
+    events.append(Event(kind=Kind.RESOLVED, at=now, actor=actor, text=reason, data=data))
+    post = _post("incident_resolved", changed, actor, reason=reason)
     pages = (
         (Outgoing(kind="page", to=PAGER, template="resolve", priority=Priority.PAGE),) if incident.escalations else ()
     )
@@ -202,6 +219,8 @@ def reopen(incident: Incident, actor: str, now: datetime, policy: Policy) -> Cha
     milestones.pop(Milestone.RESTORED, None)
     changed = replace(changed, resolved_at=None, updated_at=now, milestones=milestones)
     changed = _restarted(changed, now, policy)
+    if _waits(changed):
+        changed = _awaited(changed, now, policy)
     event = Event(kind=Kind.REOPENED, at=now, actor=actor, text=changed.title)
     return Change(incident=changed, events=(event,), messages=(CARD, _post("incident_reopened", changed, actor)))
 
@@ -254,7 +273,7 @@ def _moved(incident: Incident, status: Status, actor: str, now: datetime) -> tup
 def _given(incident: Incident, role: Role, user: str, actor: str, now: datetime) -> tuple[Incident, list[Event]]:
     event = Event(kind=Kind.ROLE, at=now, actor=actor, text=role, data={"user": user})
     changed = replace(incident, roles={**incident.roles, role: user})
-    if role is Role.COMMANDER and user == actor and _waits(incident):
+    if role is Role.COMMANDER and user == actor and incident.open and _waits(incident):
         milestones = {**changed.milestones, Milestone.ACKNOWLEDGED: now}
         changed = replace(changed, milestones=milestones, respond_by=None, escalate_at=None)
     return changed, [event]
@@ -265,8 +284,32 @@ def _waits(incident: Incident) -> bool:
     return Milestone.ACKNOWLEDGED not in incident.milestones
 
 
-def _first_escalation(due: datetime, policy: Policy) -> datetime | None:
-    return due + policy.escalations[0].after if policy.escalations else None
+def _awaited(incident: Incident, now: datetime, policy: Policy) -> Incident:
+    """With the clocks of a response that is asked for ``now``; its escalation begins at the head of the list."""
+    due = respond_by(incident.severity, now, policy)
+    first = due + policy.escalations[0].after if policy.escalations else None
+    steps = max(1, len(policy.escalations))
+    # rounded up and not 0: whoever was paged before is still to hear that somebody responded
+    rounds = -(-incident.escalations // steps) * steps
+    return replace(incident, respond_by=due, escalate_at=first, escalations=rounds)
+
+
+def _quietened(before: Incident, after: Incident) -> list[Outgoing]:
+    """Tells the pager that somebody has responded, where it may have rung."""
+    if not (before.open and before.escalations and _waits(before)) or _waits(after):
+        return []
+    return [Outgoing(kind="page", to=PAGER, template="acknowledge", priority=Priority.PAGE)]
+
+
+def _told_commander(incident: Incident, user: str, actor: str) -> list[Outgoing]:
+    """Who was named by somebody else is told in person, since the channel may not be theirs."""
+    if user == actor:
+        return []
+    return [replace(_post("incident_role", incident, actor, role=Role.COMMANDER, user=user), to=user)]
+
+
+def _text(said: str) -> str:
+    return plain(said)[:TEXT_CHARS]
 
 
 def _restarted(incident: Incident, now: datetime, policy: Policy, next_in: timedelta | None = None) -> Incident:

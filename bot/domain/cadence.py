@@ -24,15 +24,24 @@ def respond_by(severity: Severity, begun: datetime, policy: Policy) -> datetime:
     day = _local(begun, calendar).date()
     for _ in range(_MOST_DAYS):
         day += _DAY
-        if is_business_day(day, calendar):
+        due = _moment(day, calendar.end, calendar)
+        # where a zone crosses the date line a day is left out, and nobody works on it
+        if is_business_day(day, calendar) and _local(due, calendar).date() == day:
             break
-    return _moment(day, calendar.end, calendar)
+    return due
 
 
 def next_update(severity: Severity, now: datetime, policy: Policy) -> datetime | None:
-    """When the next update is due if one is made now; None: none is promised."""
+    """When the next update is due if one is made now; None: none is promised.
+
+    After quiet hours it leaves room for the reminder, which has waited for their end as well.
+    """
     every = policy.promises[severity].update
-    return None if every is None else after_quiet(severity, now + every, policy)
+    if every is None:
+        return None
+    due = after_quiet(severity, now + every, policy)
+    notice = min(policy.remind_before, every / 2)
+    return after_quiet(severity, max(due, after_quiet(severity, due - notice, policy) + notice), policy)
 
 
 def after_quiet(severity: Severity, at: datetime, policy: Policy) -> datetime:
@@ -40,15 +49,15 @@ def after_quiet(severity: Severity, at: datetime, policy: Policy) -> datetime:
     quiet = policy.quiet
     if quiet is None or severity not in quiet.severities or quiet.begin == quiet.end:
         return at
-    local = _local(at, policy.calendar)
     over_midnight = quiet.end < quiet.begin
-    past_begin, before_end = local.time() >= quiet.begin, local.time() < quiet.end
-    inside = (past_begin or before_end) if over_midnight else (past_begin and before_end)
-    if not inside:
-        return at
-    day = local.date() + _DAY if over_midnight and past_begin else local.date()
-    # an end that the clock skips or repeats in spring or autumn must not lie before ``at``
-    return max(at, _moment(day, quiet.end, policy.calendar))
+    today = _local(at, policy.calendar).date()
+    # compared as moments: a clock that is set forward or back shows times that begin and end nothing
+    for day in (today - _DAY, today, today + _DAY):
+        begin = _moment(day, quiet.begin, policy.calendar)
+        end = _moment(day + _DAY if over_midnight else day, quiet.end, policy.calendar)
+        if begin <= at < end:
+            at = end
+    return at
 
 
 def is_business_day(day: date, calendar: Calendar) -> bool:

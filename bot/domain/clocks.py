@@ -1,11 +1,13 @@
 """What an incident's clocks make happen when they are looked at: reminder, overdue, escalation; pure.
 
-However long nobody looked, each fires once: what would have been said in between is not said late.
+However long nobody looked, each fires once: what would have been said in between is not said late. In quiet hours none
+fires: what falls due then waits for their end.
 """
 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.domain.cadence import after_quiet
 from bot.domain.incident import BOT, HOME, PAGER, Change, Incident, Milestone, Outgoing, Priority, Refusal
 from bot.domain.policy import Policy
 from bot.domain.timeline import Event, Kind
@@ -22,6 +24,9 @@ def tick(incident: Incident, now: datetime, policy: Policy) -> Change | None:
     at = earliest(incident)
     if at is None or at > now:
         return None
+    loud_at = after_quiet(incident.severity, now, policy)
+    if loud_at > now:
+        return Change(incident=_put_off(incident, now, loud_at))
     events: list[Event] = []
     messages: list[Outgoing] = []
     for clock in (_remind, _nudge, _escalate):
@@ -49,6 +54,20 @@ def snooze(incident: Incident, by: timedelta, actor: str, now: datetime, policy:
     return Change(incident=changed, events=(event,), messages=(Outgoing(kind="card", to=HOME),))
 
 
+def _put_off(incident: Incident, now: datetime, until: datetime) -> Incident:
+    """With the clocks that have run out at ``now`` set to ``until``."""
+
+    def later(at: datetime | None) -> datetime | None:
+        return until if at is not None and at <= now else at
+
+    return replace(
+        incident,
+        remind_at=later(incident.remind_at),
+        nudge_at=later(incident.nudge_at),
+        escalate_at=later(incident.escalate_at),
+    )
+
+
 def _remind(
     incident: Incident, now: datetime, policy: Policy, events: list[Event], messages: list[Outgoing]
 ) -> Incident:
@@ -70,11 +89,13 @@ def _nudge(
         return incident
     if incident.nudges == 0:
         events.append(Event(kind=Kind.UPDATE_MISSED, at=due, actor=BOT, text="the update that was due was not sent"))
+    if incident.nudges >= policy.nudges_most:
+        return replace(incident, nudge_at=None)
     nudges = incident.nudges + 1
-    context = {"next_update_at": due.isoformat(), "commander": incident.commander, "last": nudges >= policy.nudges_most}
-    messages.append(Outgoing(kind="post", to=HOME, template="overdue", context=context))
     every = policy.promises[incident.severity].update
     again = None if every is None or nudges >= policy.nudges_most else now + every / 2
+    context = {"next_update_at": due.isoformat(), "commander": incident.commander, "last": again is None}
+    messages.append(Outgoing(kind="post", to=HOME, template="overdue", context=context))
     return replace(incident, nudges=nudges, nudge_at=again)
 
 
@@ -84,16 +105,16 @@ def _escalate(
     due = incident.respond_by
     if due is None or incident.escalate_at is None or incident.escalate_at > now:
         return incident
-    if Milestone.ACKNOWLEDGED in incident.milestones or incident.escalations >= len(policy.escalations):
+    if Milestone.ACKNOWLEDGED in incident.milestones or not policy.escalations:
         return replace(incident, escalate_at=None)
-    step = policy.escalations[incident.escalations]
+    place = incident.escalations % len(policy.escalations)
+    step, *following = policy.escalations[place:]
     told = "paged" if step.page else "mentioned"
     events.append(Event(kind=Kind.ESCALATED, at=now, actor=BOT, text=f"nobody had responded: {told}"))
     context = {"respond_by": due.isoformat(), "mention": step.mention, "paged": step.page}
     messages.append(Outgoing(kind="post", to=HOME, template="escalation", context=context))
     if step.page:
         messages.append(Outgoing(kind="page", to=PAGER, template="trigger", priority=Priority.PAGE))
-    done = incident.escalations + 1
-    following = due + policy.escalations[done].after if done < len(policy.escalations) else None
-    # a step that should have come while nobody looked comes with the next look, not at once with this one
-    return replace(incident, escalations=done, escalate_at=None if following is None else max(following, now))
+    # counted from this one, which may be late: whoever was told first has the time that the policy gives them
+    again = now + following[0].after - step.after if following else None
+    return replace(incident, escalations=incident.escalations + 1, escalate_at=again)

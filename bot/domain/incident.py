@@ -4,6 +4,7 @@ A :class:`Change` is the incident as it then is, what is appended to its timelin
 store writes all three in one transaction, or none. A :class:`Refusal` says in a sentence why not.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,7 @@ BOT = "bot"
 TITLE_CHARS, TEXT_CHARS = 150, 3000
 # How much of a text the card shows; all of a longer one is in its thread.
 CARD_CHARS = 1200
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Status(StrEnum):
@@ -121,6 +123,7 @@ class Incident:
     respond_by: datetime | None = None
     escalate_at: datetime | None = None
     escalations: int = 0
+    """How many steps were taken; what remains of it after whole rounds of the policy's list is the place in it."""
     resolved_at: datetime | None = None
     version: int = 0
     entries: int = 0
@@ -142,6 +145,11 @@ class Incident:
     @property
     def commander(self) -> str | None:
         return self.roles.get(Role.COMMANDER)
+
+
+def plain(text: str) -> str:
+    """Without what no database keeps as text: NUL, and halves of characters."""
+    return _UNSTORABLE.sub("", text).strip()
 
 
 @dataclass(frozen=True, kw_only=True)
