@@ -202,6 +202,11 @@ class Messenger(Protocol):
         ``delivery`` goes into the message's metadata, so that :meth:`find` finds it.
         """
 
+    async def complete(
+        self, message: MessageRef, reply: Reply, *, thread_ts: str | None, delivery: str, since: datetime
+    ) -> None:
+        """Posts what is missing of the rest of a long text, whose beginning ``message`` is."""
+
     async def find(self, channel: str, delivery: str, *, since: datetime, thread_ts: str | None) -> MessageRef | None:
         """The message with that delivery id, posted at or after ``since``."""
 

@@ -4,14 +4,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from bot.domain import acts
-from bot.domain.incident import HOME, PAGER, Incident, Outgoing, Priority
+from bot.domain.incident import HOME, Incident, Outgoing, Priority
 from bot.domain.naming import channel_name
 from bot.domain.policy import Policy
-from bot.errors import BotError, Conflict, Forbidden, MessageError, StoreError, UpstreamError
+from bot.errors import AlreadyDone, BotError, Conflict, Forbidden, MessageError, StoreError, UpstreamError
 from bot.ports import Clock, Delivery, MessageRef, Messenger, Pager, Reply, Store
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,12 @@ _TRANSIENT = frozenset(
         "team_added_to_org",
     }
 )
-_UNREACHABLE_PLACES = frozenset({"not_in_channel", "channel_not_found", "is_archived", "restricted_action"})
+# Slack's words for a channel that takes nothing: is_inactive is what chat.update says of an archived one.
+_UNREACHABLE_PLACES = frozenset(
+    {"not_in_channel", "channel_not_found", "is_archived", "is_inactive", "restricted_action"}
+)
+# Whoever writes down that a channel cannot be posted to may meet others who change the incident.
+_ATTEMPTS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,18 +120,35 @@ class DeliveryHandler:
         held = await self._found(delivery, channel, None)
         if held is None and delivery.channel and delivery.ts:
             held = MessageRef(channel=delivery.channel, ts=delivery.ts)
-        if held is not None:
-            await self.messenger.update(held, reply)
+        shown = None if held is None else await self._shown_anew(held, reply, delivery)
+        if shown is None:
+            shown = await self.messenger.post(channel, reply, delivery=delivery.id)
+        if delivery.ts != shown.ts:
+            await self._pin(shown)
+        return shown
+
+    async def _shown_anew(self, card: MessageRef, reply: Reply, delivery: Delivery) -> MessageRef | None:
+        """The card as it is now; None: somebody has deleted it, and there is no other yet."""
+        try:
+            await self.messenger.update(card, reply)
+        except MessageError as error:
+            if error.code != "message_not_found":
+                raise
         else:
-            held = await self.messenger.post(channel, reply, delivery=delivery.id)
-        if delivery.ts is None:
-            await self._pin(held)
-        return held
+            return card
+        other = await self._looked_up(delivery, card.channel, None)
+        if other is None or other == card:
+            return None
+        await self.messenger.update(other, reply)
+        return other
 
     async def _pin(self, card: MessageRef) -> None:
+        """Raises MessageError where it may work later."""
         try:
             await self.messenger.pin(card)
         except MessageError as error:
+            if _is_passing(error):
+                raise
             logger.warning("the card was not pinned: %s", error)
 
     async def _post(self, delivery: Delivery, incident: Incident) -> MessageRef:
@@ -138,16 +160,22 @@ class DeliveryHandler:
             # in a channel of its own everything stands in the channel
             thread = None if card is None or incident.own_channel else card.ts
         found = await self._found(delivery, channel, thread)
-        if found is not None:
-            return found
         reply = Reply(template=message.template, context={**message.context, "incident": incident})
+        if found is not None:
+            await self.messenger.complete(
+                found, reply, thread_ts=thread, delivery=delivery.id, since=delivery.created_at - _EARLIER
+            )
+            return found
         return await self.messenger.post(
             channel, reply, thread_ts=thread, aloud=message.aloud and thread is not None, delivery=delivery.id
         )
 
     async def _found(self, delivery: Delivery, channel: str, thread: str | None) -> MessageRef | None:
         """The message, where an earlier attempt may have sent it without our knowing."""
-        if not delivery.unsure or delivery.ts is not None:
+        return None if delivery.ts is not None else await self._looked_up(delivery, channel, thread)
+
+    async def _looked_up(self, delivery: Delivery, channel: str, thread: str | None) -> MessageRef | None:
+        if not delivery.unsure:
             return None
         since = delivery.created_at - _EARLIER
         return await self.messenger.find(channel, delivery.id, since=since, thread_ts=thread)
@@ -171,9 +199,12 @@ class DeliveryHandler:
     async def _failed(self, delivery: Delivery, error: MessageError) -> None:
         if error.retry_after_s is not None:
             at = self.clock.now() + timedelta(seconds=error.retry_after_s)
-            await self.store.later(delivery, at, str(error), unsure=delivery.unsure)
-        elif error.code in _TRANSIENT or error.code.startswith("http_5"):
+            # what was refused may be the pin or the rest of a long text, after the message itself was posted
+            await self.store.later(delivery, at, str(error), unsure=True)
+        elif _is_passing(error):
             await self._again(delivery, str(error), unsure=True)
+        elif _to_a_person(delivery.message) and await self._said_at_home(delivery, error):
+            await self.store.sent(delivery, None)
         else:
             logger.error("delivery %s is given up: %s", delivery.id, error)
             await self.store.dead(delivery, str(error))
@@ -188,7 +219,9 @@ class DeliveryHandler:
 
     async def _tell_instead(self, delivery: Delivery, error: MessageError) -> None:
         """Tells a person that the incident's channel cannot be posted to; who cannot be told is in the log."""
-        if error.code not in _UNREACHABLE_PLACES or delivery.message.to not in (HOME, PAGER):
+        if error.code not in _UNREACHABLE_PLACES or delivery.message.kind not in ("card", "post"):
+            return
+        if delivery.message.template == "undelivered":
             return
         incident = await self.store.incident(delivery.incident)
         if incident is None:
@@ -196,8 +229,45 @@ class DeliveryHandler:
         context = {"channel": incident.home, "why": error.code}
         person = incident.commander or incident.declared_by
         told = Outgoing(kind="post", to=person, template="undelivered", context=context, priority=Priority.REST)
-        now = self.clock.now()
+        # one sentence an hour, however much cannot be posted
+        request = f"undelivered:{incident.id}:{incident.home}:{self.clock.now():%Y-%m-%dT%H}"
+        if not await self._tell(incident.id, told, request):
+            logger.warning("nobody was told that %s cannot be posted to", incident.home)
+
+    async def _said_at_home(self, delivery: Delivery, error: MessageError) -> bool:
+        """Says what a person cannot be told (a bot, a deactivated account) in the incident's channel instead."""
+        message = delivery.message
+        if message.template == "undelivered":
+            return False  # it is the channel that cannot be posted to
+        logger.warning("%s cannot be told, the incident's channel is: %s", message.to, error)
+        there = replace(message, to=HOME, context={**message.context, "instead_of": message.to})
+        return await self._tell(delivery.incident, there, f"instead:{delivery.id}")
+
+    async def _tell(self, number: int, message: Outgoing, request: str) -> bool:
+        """Whether ``message`` waits to be sent; the same ``request`` makes one."""
         try:
-            await self.store.save(incident, acts.tell(incident, told), now=now, request=f"undelivered:{delivery.id}")
+            for _ in range(_ATTEMPTS):
+                incident = await self.store.incident(number)
+                if incident is None:
+                    return False
+                try:
+                    change = acts.tell(incident, message)
+                    await self.store.save(incident, change, now=self.clock.now(), request=request)
+                except Conflict:
+                    continue
+                self.wake()
+                return True
+        except AlreadyDone:
+            return True
         except StoreError as gone:
-            logger.warning("nobody was told that %s cannot be posted to: %s", incident.home, gone)
+            logger.warning("%s: %s", request, gone)
+        return False
+
+
+def _is_passing(error: MessageError) -> bool:
+    """Whether Slack may take the same call later."""
+    return error.retry_after_s is not None or error.code in _TRANSIENT or error.code.startswith("http_5")
+
+
+def _to_a_person(message: Outgoing) -> bool:
+    return message.kind == "post" and message.to.startswith(("U", "W"))

@@ -38,14 +38,14 @@ _UNREACHABLE = "unreachable"
 _METADATA = "mistral_bot_delivery"
 
 
-def web_client(settings: Settings) -> AsyncWebClient:
+def web_client(settings: Settings, *, timeout_s: int = _TIMEOUT_S) -> AsyncWebClient:
     """A client of Slack's Web API with the settings' token, proxy and certificates."""
     slack, network = settings.slack, settings.network
     proxy = proxy_for(slack.api_url, network)
     client = AsyncWebClient(
         token=None if slack.bot_token is None else slack.bot_token.reveal(),
         base_url=slack.api_url,
-        timeout=_TIMEOUT_S,
+        timeout=timeout_s,
         proxy=proxy,
         ssl=ssl.create_default_context(cafile=str(network.ca_file)) if network.ca_file else None,
         trust_env_in_session=False,
@@ -91,13 +91,19 @@ class SlackMessenger:
             blocks=message.blocks,
             thread_ts=thread_ts,
             reply_broadcast=aloud or None,
-            metadata=None if delivery is None else {"event_type": _METADATA, "event_payload": {"delivery": delivery}},
+            metadata=_metadata(delivery),
             unfurl_links=False,
             unfurl_media=False,
         )
         ref = MessageRef(channel=str(response["channel"]), ts=str(response["ts"]))
-        await self._overflow(ref, message.overflow, thread_ts)
+        await self._overflow(ref, message.overflow, thread_ts, delivery)
         return ref
+
+    async def complete(
+        self, message: MessageRef, reply: Reply, *, thread_ts: str | None, delivery: str, since: datetime
+    ) -> None:
+        rest = self.renderer.message(reply).overflow
+        await self._overflow(message, rest, thread_ts, delivery, since)
 
     async def find(self, channel: str, delivery: str, *, since: datetime, thread_ts: str | None) -> MessageRef | None:
         if channel.startswith(("U", "W")):
@@ -237,7 +243,7 @@ class SlackMessenger:
             "text": message.text,
             "blocks": message.blocks,
         }
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(total=self.client.timeout)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
@@ -250,15 +256,28 @@ class SlackMessenger:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise MessageError("Slack cannot be reached", _UNREACHABLE) from error
 
-    async def _overflow(self, message: MessageRef, texts: tuple[str, ...], thread_ts: str | None) -> None:
-        for blocks in self.renderer.rest(texts):
+    async def _overflow(
+        self,
+        message: MessageRef,
+        texts: tuple[str, ...],
+        thread_ts: str | None,
+        delivery: str | None = None,
+        since: datetime | None = None,
+    ) -> None:
+        """The rest of a long text, into the thread; ``since`` set: what was posted from then on is not posted again."""
+        thread = thread_ts or message.ts
+        for number, blocks in enumerate(self.renderer.rest(texts), 1):
+            part = None if delivery is None else f"{delivery}/{number}"
+            if part and since and await self.find(message.channel, part, since=since, thread_ts=thread):
+                continue
             await self._pace(message.channel)
             await self._call(
                 self.client.chat_postMessage,
                 channel=message.channel,
-                thread_ts=thread_ts or message.ts,
+                thread_ts=thread,
                 text="…",
                 blocks=blocks,
+                metadata=_metadata(part),
             )
 
     async def _pace(self, channel: str) -> None:
@@ -293,6 +312,10 @@ class SlackMessenger:
             raise _refused(error.response) from error
         except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise MessageError("Slack cannot be reached", _UNREACHABLE) from error
+
+
+def _metadata(delivery: str | None) -> dict[str, Any] | None:
+    return None if delivery is None else {"event_type": _METADATA, "event_payload": {"delivery": delivery}}
 
 
 def _refused(response: Any) -> MessageError:

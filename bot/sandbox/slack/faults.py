@@ -9,12 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fault:
-    """What one call meets. ``kind`` is answer (``status``, ``error``), pass, hang, lost or cut."""
+    """What one call meets. ``kind`` is answer (``status``, ``error``), pass, hang, late, lost or cut."""
 
     kind: str
     status: int = 200
     error: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
 
 
 PASS = Fault("pass")
@@ -25,6 +26,11 @@ LOST = Fault("lost")
 """The thing is done, and the connection cut in place of an answer."""
 CUT = Fault("cut")
 """The connection is cut before anything is done."""
+
+
+def late(delay_s: float) -> Fault:
+    """The thing is done at once, and answered so many seconds later."""
+    return Fault("late", delay_s=delay_s)
 
 
 def rate_limited(retry_after_s: int = 1) -> Fault:

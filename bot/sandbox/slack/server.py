@@ -1,5 +1,6 @@
 """The HTTP side of the sandbox's Slack: Web API, Socket Mode, response URLs, uploads, and what goes wrong there."""
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -119,6 +120,10 @@ class SlackServer:
         if fault.kind == "answer":
             body = {"ok": False, "error": fault.error}
             return web.json_response(body, status=fault.status, headers=fault.headers)
+        if fault.kind == "late":
+            held = await answer(request)
+            await asyncio.sleep(fault.delay_s)
+            return held
         if fault.kind == "lost":
             await answer(request)
         return await fail(request, "timeout" if fault.kind == "hang" else "reset")

@@ -1,0 +1,276 @@
+"""Deliveries from a real database to the sandbox's Slack over HTTP: once, in order, whatever Slack does meanwhile."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from bot.configuration import load
+from bot.domain import acts
+from bot.domain.acts import Declaration, Update
+from bot.domain.causes import Severity
+from bot.domain.incident import Incident, Outgoing, Role, Status
+from bot.domain.policy import Policy
+from bot.domain.scopes import SCOPES
+from bot.handlers.delivery import DeliveryHandler
+from bot.handlers.incident import IncidentHandler
+from bot.render import Renderer
+from bot.sandbox.launcher import Sandbox
+from bot.sandbox.scenario import load_scenarios
+from bot.sandbox.slack import Message, Workspace
+from bot.sandbox.slack.faults import CUT, LOST, Fault, late, rate_limited, refused, server_error
+from bot.slack.messenger import SlackMessenger, web_client
+from bot.store.sql import SqlStore
+from tests.databases import copy_of, store_at
+from tests.fakes import FakeClock
+
+ROBIN, ADA, HERE = "U0REQUESTER", "U0APPROVER", "C0INCIDENTS"
+TIMEOUT_S = 1
+POLICY = Policy(own_channel=True)
+
+
+@dataclass(frozen=True)
+class World:
+    sandbox: Sandbox
+    store: SqlStore
+    clock: FakeClock
+    deliveries: DeliveryHandler
+    incidents: IncidentHandler
+
+    @property
+    def slack(self) -> Workspace:
+        return self.sandbox.slack.workspace
+
+    def own_channel(self) -> "World":
+        """The same, with a channel for each incident."""
+        return replace(
+            self,
+            deliveries=replace(self.deliveries, policy=POLICY),
+            incidents=replace(self.incidents, policy=POLICY),
+        )
+
+    async def declare(self, *, channel: str = HERE, impact: str = "", commander: str | None = None) -> Incident:
+        told = Declaration(
+            target="default",
+            title="Completions fail",
+            severity=Severity.P1,
+            channel=channel,
+            impact=impact,
+            commander=commander,
+        )
+        return await self.incidents.declare(told, ROBIN, "view:1")
+
+    async def give(self, incident: Incident, role: Role, user: str = ADA) -> None:
+        await self.incidents.act(incident.id, lambda one, now: acts.give_role(one, role, user, ROBIN, now))
+
+    async def settle(self) -> None:
+        """Until nothing waits; the clock goes on where nothing is due yet."""
+        for _ in range(40):
+            while await self.deliveries.send_some():
+                pass
+            if not {"waiting", "sending"} & set(await self.store.waiting()):
+                return
+            self.clock.advance(60)
+        raise AssertionError(f"something still waits: {await self.store.waiting()}")
+
+    async def dead(self) -> int:
+        return (await self.store.waiting()).get("dead", 0)
+
+    def said(self, part: str, channel: str | None = None) -> list[Message]:
+        return [
+            one
+            for one in self.slack.messages
+            if part in one.all_text and (channel is None or one.channel == channel) and not one.only_for
+        ]
+
+
+@pytest.fixture
+async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    sandbox = Sandbox(load_scenarios()["all is well"])
+    await sandbox.start()
+    sandbox.slack.workspace.scopes = set(SCOPES)
+    settings, store, clock = load(sandbox.environment()), store_at(copy_of("SQLite", tmp_path, request)), FakeClock()
+    messenger = SlackMessenger(
+        client=web_client(settings, timeout_s=TIMEOUT_S),
+        renderer=Renderer(),
+        network=settings.network,
+        patience_s=0.0,
+    )
+    deliveries = DeliveryHandler(store=store, messenger=messenger, pagers=(), clock=clock, policy=Policy())
+    incidents = IncidentHandler(store=store, clock=clock, policy=Policy(), wake=deliveries.wake)
+    yield World(sandbox, store, clock, deliveries, incidents)
+    await store.close()
+    await sandbox.close()
+
+
+ONE_FAULT = {
+    "429": rate_limited(1),
+    "429 for a minute": rate_limited(60),
+    "500": server_error(),
+    "503": server_error(503),
+    "too late": late(TIMEOUT_S + 0.5),
+    "lost": LOST,
+    "cut": CUT,
+}
+
+
+@pytest.mark.parametrize("fault", ONE_FAULT.values(), ids=ONE_FAULT)
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "pins.add"])
+async def test_each_message_is_there_once_and_in_order(world: World, method: str, fault: Fault) -> None:
+    world.sandbox.slack.faults.add(method, fault)
+    incident = await world.declare()
+    await world.give(incident, Role.SCRIBE)
+    await world.settle()
+    await world.give(incident, Role.COMMUNICATIONS)
+    await world.settle()
+    assert world.sandbox.slack.faults.left(method) == 0, "the fault was met"
+    (card,) = world.said("*Incident commander*")
+    first, second = world.said("is scribe of"), world.said("is communications of")
+    assert (len(first), len(second)) == (1, 1)
+    assert world.slack.messages.index(card) < world.slack.messages.index(first[0])
+    assert world.slack.messages.index(first[0]) < world.slack.messages.index(second[0])
+    assert "communications <@U0APPROVER>" in card.all_text
+    assert world.slack.channels[HERE].pins == [card.ts]
+    assert await world.dead() == 0
+
+
+@pytest.mark.parametrize("fault", ONE_FAULT.values(), ids=ONE_FAULT)
+@pytest.mark.parametrize("method", ["conversations.create", "conversations.history"])
+async def test_an_incidents_own_channel_is_made_once(world: World, method: str, fault: Fault) -> None:
+    world = world.own_channel()
+    if method == "conversations.history":
+        world.sandbox.slack.faults.add("chat.postMessage", LOST)
+    world.sandbox.slack.faults.add(method, fault)
+    incident = await world.declare()
+    await world.give(incident, Role.SCRIBE)
+    await world.settle()
+    assert world.sandbox.slack.faults.left(method) == 0, "the fault was met"
+    (own,) = [one for one in world.slack.channels.values() if one.name.startswith("inc-1-")]
+    assert len(world.said("*Incident commander*", HERE)) == 1
+    assert len(world.said("*Incident commander*", own.id)) == 1
+    assert len(world.said("is scribe of")) == 1
+    assert await world.dead() == 0
+
+
+@pytest.mark.parametrize("fault", ONE_FAULT.values(), ids=ONE_FAULT)
+async def test_the_rest_of_a_long_text_is_there_once_where_its_post_fails(world: World, fault: Fault) -> None:
+    incident = await world.declare()
+    await world.settle()
+    # the update itself is posted, and the first of its rest meets the fault
+    before = len(world.slack.messages)
+    world.sandbox.slack.faults.add("chat.postMessage", Fault("pass"), fault)
+    told = Update(status=Status.IDENTIFIED, impact="&" * 3000)
+    await world.incidents.act(incident.id, lambda one, now: acts.update(one, told, ADA, now, Policy()))
+    await world.settle()
+    assert world.sandbox.slack.faults.left("chat.postMessage") == 0, "the fault was met"
+    assert len(world.said("INC-1 is IDENTIFIED")) == 1
+    shown = "".join(one.all_text for one in world.slack.messages[before:])
+    assert sum(str(one.blocks).count("&amp;") for one in world.slack.messages[before:]) == 3000, shown[:300]
+
+
+async def test_a_card_that_somebody_deleted_is_posted_anew_once(world: World) -> None:
+    incident = await world.declare()
+    await world.settle()
+    (card,) = world.said("*Incident commander*")
+    world.slack.remove(card)
+    world.sandbox.slack.faults.add("chat.postMessage", LOST)
+    await world.give(incident, Role.SCRIBE)
+    await world.settle()
+    (anew,) = world.said("*Incident commander*")
+    assert anew.ts in world.slack.channels[HERE].pins
+    await world.give(incident, Role.COMMUNICATIONS)
+    await world.settle()
+    assert world.said("*Incident commander*") == [anew]
+    assert "communications <@U0APPROVER>" in anew.all_text
+    assert await world.dead() == 0
+
+
+async def test_a_channel_with_too_many_pins_has_a_card_all_the_same(world: World) -> None:
+    world.sandbox.slack.faults.add("pins.add", refused("too_many_pins"))
+    await world.declare()
+    await world.settle()
+    assert len(world.said("*Incident commander*")) == 1
+    assert await world.dead() == 0
+
+
+@pytest.mark.parametrize("code", ["cannot_dm_bot", "user_disabled", "channel_not_found", "messages_tab_disabled"])
+async def test_what_a_person_cannot_be_told_is_said_in_the_incidents_channel(world: World, code: str) -> None:
+    incident = await world.declare(commander=ROBIN)
+    await world.settle()
+    context = {"next_update_at": world.clock.now().isoformat(), "snoozes_left": 3}
+    message = Outgoing(kind="post", to=ADA, template="reminder", context=context)
+    world.sandbox.slack.faults.add("chat.postMessage", refused(code))
+    await world.incidents.act(incident.id, lambda one, now: acts.tell(one, message))
+    await world.settle()
+    (reminder,) = world.said("an update is due")
+    assert reminder.channel == HERE
+    assert f"<@{ADA}>" in reminder.all_text
+    assert await world.dead() == 0
+
+
+Lose = Callable[[World], Awaitable[None]]
+
+
+async def archived(world: World) -> None:
+    world.slack.channels[HERE].is_archived = True
+
+
+async def expelled(world: World) -> None:
+    world.slack.scopes.discard("chat:write.public")
+    world.slack.expel_bot(HERE)
+
+
+async def expelled_from_a_private_one(world: World) -> None:
+    world.slack.channels[HERE].is_private = True
+    world.slack.expel_bot(HERE)
+
+
+@pytest.mark.parametrize("lose", [archived, expelled, expelled_from_a_private_one], ids=lambda one: one.__name__)
+async def test_a_channel_that_is_lost_is_told_to_a_person_once_and_has_everything_once_it_is_back(
+    world: World, lose: Lose
+) -> None:
+    incident = await world.declare()
+    await world.settle()
+    await lose(world)
+    for role in (Role.SCRIBE, Role.COMMUNICATIONS):
+        await world.give(incident, role)
+        await world.settle()
+    (told,) = world.said("I cannot post *INC-1*")
+    assert told.channel == world.slack.direct(ROBIN).id
+    assert "mistral-bot deliveries retry" in told.all_text
+    assert await world.dead() > 0
+    channel = world.slack.channels[HERE]
+    channel.is_archived = False
+    channel.members.add("U0SANDBOXBOT")
+    await world.store.revive()
+    await world.settle()
+    posts = world.said(" of INC-1, named by", HERE)
+    assert ["is scribe of" in one.all_text for one in posts] == [True, False]
+    (card,) = world.said("*Incident commander*")
+    assert "communications <@U0APPROVER>" in card.all_text
+    assert await world.dead() == 0
+
+
+async def test_an_announcement_channel_that_does_not_exist_is_told_to_whoever_declared(world: World) -> None:
+    await world.declare(channel="C0NOTTHERE")
+    await world.settle()
+    (told,) = world.said("there is no such channel")
+    assert told.channel == world.slack.direct(ROBIN).id
+    assert await world.dead() == 1
+
+
+async def test_slack_that_refuses_everything_for_a_minute_gets_all_of_it_in_order_afterwards(world: World) -> None:
+    incident = await world.declare()
+    for number in range(3):
+        note = Outgoing(kind="post", to="home", template="sentence", context={"sentence": f"number {number}"})
+        await world.incidents.act(incident.id, lambda one, now, note=note: acts.tell(one, note))  # type: ignore[misc]
+    world.sandbox.slack.faults.add("chat.postMessage", *(rate_limited(60) for _ in range(2)))
+    await world.deliveries.send_some()
+    assert world.slack.messages == [], "nothing overtakes what was refused"
+    world.clock.advance(59)
+    assert await world.deliveries.send_some() == 0, "Slack is not asked before the time that it named"
+    await world.settle()
+    shown = [one.text for one in world.slack.messages]
+    assert "INC-1" in shown[0]
+    assert shown[1:] == ["number 0", "number 1", "number 2"]
