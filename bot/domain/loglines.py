@@ -61,8 +61,8 @@ _STAGES = (
     (
         "connect",
         re.compile(
-            r"(?i)econnrefused|econnreset|connection (?:refused|reset|aborted|closed|error|attempts failed)|connecterror"
-            r"|broken pipe|epipe|unreach|no route to host|(?:cannot|could not|unable to|failed to) connect"
+            r"(?i)econnrefused|econnreset|connection (?:refused|reset|aborted|closed|error|attempts failed)"
+            r"|connecterror|broken pipe|epipe|unreach|no route to host|(?:cannot|could not|unable to|failed to) connect"
             r"|socket hang up|server disconnected|remote end closed"
         ),
     ),
