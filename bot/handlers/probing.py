@@ -29,9 +29,16 @@ class TargetWorld:
     cluster: Cluster | None
 
 
+async def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prober:
-    """Runs probes against targets. ``read_service_key`` gives the service's key, slowly where the cluster is slow."""
+    """Runs probes against targets. ``read_service_key`` gives the service's key, slowly where the cluster is slow.
+
+    ``prepare`` is awaited before it: loading a library takes long on a busy machine, and is not the cluster's slowness.
+    """
 
     worlds: Mapping[str, TargetWorld]
     timeouts: Timeouts
@@ -40,6 +47,7 @@ class Prober:
     slack_api_url: str
     clock: Clock
     read_service_key: Callable[[Target, Cluster | None], Awaitable[ServiceKey | None]]
+    prepare: Callable[[], Awaitable[None]] = _nothing
 
     def run_of(self, target: str, name: str) -> ProbeRun:
         """What something called ``name`` has to work with by itself, outside a triage."""
@@ -72,6 +80,7 @@ class Prober:
 
     async def _service_key(self, world: TargetWorld) -> ServiceKey | None:
         """The Secret's key where it can be read in time, else the one in the settings."""
+        await self.prepare()
         try:
             async with asyncio.timeout(self.timeouts.service_key):
                 return await self.read_service_key(world.target, world.cluster)

@@ -1,5 +1,6 @@
 """What every probe finds, whatever an upstream told it, goes on without the service's key."""
 
+import asyncio
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -84,3 +85,22 @@ def test_masking_within_values_keeps_their_kinds() -> None:
     told = CanaryAnswer(model="m", status=401, message="no ***", headers={"retry-after": "***"})
     assert masked == (told, ["***"], Verdict.BAD, 5, None, CanaryAnswer)
     assert type(masked[2]) is Verdict
+
+
+async def test_the_time_that_a_library_takes_to_load_is_not_the_keys() -> None:
+    loaded = asyncio.Event()
+
+    async def load() -> None:
+        asyncio.get_running_loop().call_later(0.1, loaded.set)
+        await loaded.wait()
+
+    async def read_key(target: Target, cluster: object) -> ServiceKey:
+        assert loaded.is_set()
+        return ServiceKey(value=KEY, source="secret")
+
+    async def ask(run: ProbeRun) -> Finding:
+        key = await run.service_key()
+        return Finding(probe=ProbeName.CONTROL, verdict=Verdict.OK, summary=str(key and key.source))
+
+    asking = handler(Scripted(ProbeName.CONTROL, ask), read_key=read_key, prepare=load, service_key=0.05)
+    assert (await asking.run("default")).findings[0].summary == "secret"

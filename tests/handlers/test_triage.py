@@ -79,7 +79,11 @@ async def no_key(target: Target, cluster: Cluster | None) -> ServiceKey | None:
     return None
 
 
-def handler(*probes: Scripted, read_key: Any = no_key, **timeouts: float) -> TriageHandler:
+async def ready() -> None:
+    pass
+
+
+def handler(*probes: Scripted, read_key: Any = no_key, prepare: Any = ready, **timeouts: float) -> TriageHandler:
     target = load({"MISTRAL_API_KEY": "from-the-settings"}).targets[0]
     prober = Prober(
         worlds={"default": TargetWorld(target=target, http=NoHttp(), metrics=None, cluster=None)},
@@ -89,6 +93,7 @@ def handler(*probes: Scripted, read_key: Any = no_key, **timeouts: float) -> Tri
         slack_api_url="http://slack/api/",
         clock=LoopClock(),
         read_service_key=read_key,
+        prepare=prepare,
     )
     return TriageHandler(prober=prober, probes=probes)
 
