@@ -202,11 +202,10 @@ class PodFacts:
             self._starts.append(started)
         names = tuple(str(container.get("name")) for container in containers(pod, init=False))
         self.names.append((str(metadata.get("name")), names))
-        ready = _condition(status, "Ready")
-        if ready.get("status") == "True":
+        if _is_ready(status):
             self.ready += 1
         else:
-            self._not_ready_since.append(moment(ready.get("lastTransitionTime")) or started)
+            self._not_ready_since.append(moment(_condition(status, "Ready").get("lastTransitionTime")) or started)
 
     def _recent_ends(self, states: Iterable[Object]) -> Iterator[str]:
         for state in states:
@@ -240,6 +239,15 @@ class PodFacts:
                 if condition.get("status") == told:
                     since.append(moment(condition.get("lastTransitionTime")))
         return any(one is not None and self._now - one >= _SETTLING for one in since)
+
+
+def _is_ready(status: Object) -> bool:
+    """By its condition; where it has none by its containers, else by whether it runs."""
+    told = _condition(status, "Ready").get("status")
+    if told is not None:
+        return bool(told == "True")
+    states = each(status, "containerStatuses")
+    return all(state.get("ready") is True for state in states) if states else status.get("phase") == "Running"
 
 
 def _condition(status: Object, kind: str) -> Object:

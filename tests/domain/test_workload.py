@@ -216,6 +216,22 @@ def test_a_pod_that_was_never_made_is_missed_from_when_the_deployment_says(
     assert seen(pod("a"), pod("b"), status={"conditions": conditions}).below_desired is below
 
 
+@pytest.mark.parametrize(
+    ("states", "phase", "ready"),
+    [
+        ([{"name": "app", "ready": True}], "Running", 1),
+        ([{"name": "app", "ready": True}, {"name": "proxy", "ready": False}], "Running", 0),
+        ([], "Running", 1),
+        ([], "Pending", 0),
+    ],
+    ids=["containers ready", "one of them not", "only running", "pending"],
+)
+def test_a_pod_without_conditions_is_as_ready_as_its_containers(states: list[Object], phase: str, ready: int) -> None:
+    bare = pod("a", *states, phase=phase)
+    del bare["status"]["conditions"]
+    assert seen(bare, replicas=1).ready == ready
+
+
 def test_more_ready_pods_than_desired_or_none_desired_are_not_below() -> None:
     assert not seen(pod("a"), pod("b", ready=False), replicas=1).below_desired
     assert not seen(replicas=0).below_desired
