@@ -82,7 +82,7 @@ def advise(cause: Cause, evidence: Evidence) -> tuple[str, ...]:
         logs = evidence.logs
         share = None if logs is None else logs.estimated_error_ratio
         estimate = f" (the logs suggest that about {share:.0%} of lines are errors)" if share is not None else ""
-        steps.append(f"Prometheus did not answer: look at backup metrics or the logs{estimate}.")
+        steps.append(f"Prometheus tells nothing: look at backup metrics or the logs{estimate}.")
     return tuple(steps)
 
 

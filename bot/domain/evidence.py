@@ -76,10 +76,9 @@ def kind_of_code(code: str) -> str:
         return "5xx"
     if word in ("invalid_model", "1500"):
         return "invalid_model"
-    for part, stage in _STAGE_WORDS.items():
-        if part in word:
-            return stage
-    return "connect" if "connect" in word or word == "network" else word
+    if "connect" in word or word == "network":
+        return "connect"
+    return next((stage for part, stage in _STAGE_WORDS.items() if part in word), word)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +240,7 @@ class Evidence:
     def one_pod_fails(self) -> Truth:
         """One pod has at least 80 % of the errors, of two or more pods."""
         if self.traffic is None or not self.traffic.by_pod:
-            return None
+            return False if self.error_ratio == 0 else None
         errors = self.traffic.by_pod
         running = 0 if self.pods is None else max(self.pods.desired, self.pods.ready)
         total = sum(errors.values())

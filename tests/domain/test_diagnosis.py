@@ -165,6 +165,25 @@ def test_a_refused_key_of_the_secret_while_the_pods_work_says_not_to_restart() -
     assert not any("Do not restart" in step for step in diagnose(from_settings, NOW).advice)
 
 
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [("connect_timeout", "egress_blocked"), ("ReadTimeout", "app_timeout"), ("ssl_error", "tls_failure")],
+)
+def test_a_stage_in_a_codes_label_is_known_by_its_word(code: str, cause: str) -> None:
+    assert diagnose(world(traffic(0.2, by_code={code: 4.0})), NOW).cause == cause
+
+
+def test_without_errors_there_is_no_one_pod_that_has_them() -> None:
+    found = diagnose(world(health(503), traffic(0.0)), NOW)
+    assert (found.cause, found.confidence) == ("own_service", "medium")
+    assert "not: one pod has at least 80 % of the errors" in found.path
+
+
+def test_where_prometheus_is_not_known_the_advice_does_not_say_that_it_was_asked() -> None:
+    advice = " ".join(diagnose(world(*unknown(ProbeName.PROMETHEUS), health(503)), NOW).advice)
+    assert "did not answer" not in advice
+
+
 def test_where_prometheus_is_down_the_advice_names_backup_metrics_and_an_estimate() -> None:
     advice = " ".join(diagnose(world(*unknown(ProbeName.PROMETHEUS), logs(other=100), health(503)), NOW).advice)
     assert "backup metrics" in advice
