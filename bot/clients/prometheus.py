@@ -43,7 +43,7 @@ class PrometheusMetrics:
         """A range query; the times of the points are in UTC."""
 
         def ask(client: Any) -> Any:
-            return client.custom_query_range(promql, start_time=start, end_time=end, step=str(step_s))
+            return client.custom_query_range(promql, start_time=start, end_time=end, step=f"{step_s:g}")
 
         def read(row: Any) -> Series:
             points = ((datetime.fromtimestamp(float(at), UTC), float(value)) for at, value in row["values"])

@@ -75,7 +75,8 @@ async def _from_cluster(target: Target, cluster: Cluster) -> str | None:
     data = within(held, "data")
     encoded = data.get(_entry(reference, data, settings.secret_key))
     try:
-        value = base64.b64decode(str(encoded or ""), validate=True).decode("ascii").strip()
+        # a line feed within is no part of it
+        value = base64.b64decode("".join(str(encoded or "").split()), validate=True).decode("ascii").strip()
     except ValueError:
         return None
     # one word of printable characters, or no header can carry it

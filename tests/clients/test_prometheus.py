@@ -137,6 +137,8 @@ async def test_nan_is_kept_and_the_token_is_sent() -> None:
 async def test_a_range_has_points_in_utc() -> None:
     row = {"metric": {}, "values": [[NOW.timestamp(), "0.5"]]}
     body = json.dumps({"status": "success", "data": {"result": [row]}}).encode()
-    async with speaking(whole(200, body)) as metrics:
+    heard: list[str] = []
+    async with speaking(whole(200, body), heard) as metrics:
         (series,) = await metrics.query_range("up", start=NOW - timedelta(hours=2), end=NOW, step_s=30, timeout_s=2)
     assert series.points == ((NOW, 0.5),)
+    assert "step=30 " in heard[0].replace("&", " ")

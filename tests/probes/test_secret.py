@@ -111,6 +111,11 @@ async def test_a_secret_that_nothing_references_and_that_is_not_there_is_unknown
         await PROBE.check(probe_run(cluster=cluster(wanted=deployment())))
 
 
+async def test_a_key_is_read_from_base64_that_is_broken_into_lines() -> None:
+    wrapped = "\n".join((encoded(PLANTED)[:12], encoded(PLANTED)[12:], ""))
+    assert await read_service_key(target(), cluster(secret(api_key=wrapped)), None) == FROM_SECRET
+
+
 SETTINGS = {"KUBE_SECRET": "mistral-secrets", "MISTRAL_API_KEY": "fallback-key-9876543210"}
 FROM_SETTINGS = ServiceKey(value="fallback-key-9876543210", source="environment")
 FROM_SECRET = ServiceKey(value=PLANTED, source="secret")
