@@ -66,6 +66,25 @@ def test_health_of_a_closed_port_is_unhealthy_in_one_line(tmp_path: Path) -> Non
     assert ended.stdout.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments", [["triage", "--output", "json"], ["triage"], ["health"], ["manifest"]], ids=" ".join
+)
+def test_a_reader_that_has_left_is_no_error_to_tell(arguments: list[str], tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    own = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "SLACK_API_URL": "http://127.0.0.1:9/"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "bot", *arguments],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        env={**own, "MISTRAL_STATUS_URL": ""},
+        check=False,
+    )
+    os.close(theirs)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
 def test_the_manifest_is_printed_without_any_settings(tmp_path: Path) -> None:
     ended = mistral_bot("manifest", home=tmp_path, PORT="wrong")
     assert ended.returncode == 0
