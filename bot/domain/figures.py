@@ -12,7 +12,8 @@ Row = tuple[Severity, timedelta | None, timedelta | None, int]
 def by_severity(incidents: Iterable[Incident]) -> list[Row]:
     """(severity, MTTA, MTTR, how many) for each severity that occurs, P1 first.
 
-    MTTA: from declared to acknowledged (somebody took command). MTTR: from declared to restored.
+    MTTA: from declared to acknowledged (somebody took command). MTTR: from declared to restored. Where people have
+    corrected one to before the declaration it took no time.
     """
     held = list(incidents)
     rows: list[Row] = []
@@ -25,7 +26,7 @@ def by_severity(incidents: Iterable[Incident]) -> list[Row]:
 
 def _mean(incidents: Sequence[Incident], until: Milestone) -> timedelta | None:
     spans = [
-        one.milestones[until] - one.milestones[Milestone.DECLARED]
+        max(timedelta(), one.milestones[until] - one.milestones[Milestone.DECLARED])
         for one in incidents
         if until in one.milestones and Milestone.DECLARED in one.milestones
     ]

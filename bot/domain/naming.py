@@ -11,7 +11,7 @@ _CHARS = 80
 
 
 def channel_name(incident: Incident, policy: Policy) -> str:
-    """By the policy's template; it always carries the incident's number, so that no two are the same."""
+    """By the policy's template; the incident's number always leads what people wrote, so that no two are the same."""
     plain = unicodedata.normalize("NFKD", incident.title).encode("ascii", "ignore").decode()
     values = {
         "id": str(incident.id),
@@ -20,7 +20,21 @@ def channel_name(incident: Incident, policy: Policy) -> str:
         "title": plain,
     }
     named = re.sub(r"\{(id|date|severity|title)\}", lambda found: values[found[1]], policy.channel_name)
-    slug = re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9_-]+", "-", named.lower())).strip("-")
-    if not re.search(rf"(?<!\d){incident.id}(?!\d)", slug[:_CHARS]):
+    slug = _slug(named)
+    if not _tells_apart(slug, incident, policy.channel_name):
         slug = f"inc-{incident.id}-{slug}"
     return slug[:_CHARS].rstrip("-")
+
+
+def _tells_apart(slug: str, incident: Incident, template: str) -> bool:
+    """Whether the number stands whole where the template has it, after nothing that people wrote."""
+    before = template.partition("{id}")[0]
+    if before == template or "{title}" in before:
+        return False
+    date, severity = f"{incident.declared_at:%Y-%m-%d}", incident.severity.lower()
+    lead = _slug(before.replace("{date}", date).replace("{severity}", severity) + "0")[:-1]
+    return re.match(rf"{re.escape(lead)}(?<!\d){incident.id}(?!\d)", slug[:_CHARS]) is not None
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9_-]+", "-", text.lower())).strip("-")
