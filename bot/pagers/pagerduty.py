@@ -34,7 +34,8 @@ class PagerDuty:
             },
         }
         exchange = await self.http.fetch("POST", self.url, timeout_s=_TIMEOUT_S, json=event)
-        if exchange.failure is not None or exchange.status is None:
+        # with a status it has been answered, whatever became of the answer's text
+        if exchange.status is None:
             raise Unreachable("PagerDuty cannot be reached")
         if exchange.status == 429 or exchange.status >= 500:
             raise BadAnswer(f"PagerDuty cannot take the page just now ({exchange.status})")

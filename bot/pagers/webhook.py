@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from bot.domain.incident import Incident
-from bot.errors import BadAnswer, Unreachable
+from bot.errors import BadAnswer, Forbidden, Unreachable
 from bot.ports import Http, Pager
 from bot.settings import Settings
 from bot.variables import Secret
 
 _TIMEOUT_S = 10.0
+_LATER = (408, 425, 429)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,10 @@ class Webhook:
         exchange = await self.http.fetch("POST", self.url.reveal(), timeout_s=_TIMEOUT_S, json=told)
         if exchange.status is None:
             raise Unreachable("the pager's webhook cannot be reached")
+        if exchange.status in _LATER or exchange.status >= 500:
+            raise BadAnswer(f"the pager's webhook cannot take the page just now ({exchange.status})")
         if not 200 <= exchange.status <= 299:
-            raise BadAnswer(f"the pager's webhook answered {exchange.status}: check PAGER_WEBHOOK_URL")
+            raise Forbidden(f"the pager's webhook refuses the page ({exchange.status}): check PAGER_WEBHOOK_URL")
 
 
 def _make(settings: Settings, http: Http) -> Pager | None:
