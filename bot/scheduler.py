@@ -6,6 +6,7 @@ the monotonic clock is watched beside it.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -70,9 +71,11 @@ class Scheduler:
                     self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
 
     async def _tick(self, tick: Tick) -> None:
-        self._last[tick.name] = self._monotonic()
+        # one that takes long has not stopped, and another would not be let in beside it
+        self._last[tick.name] = math.inf
         try:
             await tick.call()
         except Exception:
             logger.exception("the tick of %s failed", tick.name)
-        self._last[tick.name] = self._monotonic()
+        finally:
+            self._last[tick.name] = self._monotonic()
