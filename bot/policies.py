@@ -1,5 +1,6 @@
 """Reads ``policy`` and ``may`` of the YAML file; what is not said there is the runbook's."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import time, timedelta
@@ -11,6 +12,10 @@ from bot.domain.policy import Act, Calendar, Escalation, Policy, Promise, QuietH
 from bot.variables import nearest
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+# What a menu of Slack's takes.
+_OPTIONS, _OPTION_CHARS = 100, 75
 
 
 class _Wrong(ValueError):
@@ -34,7 +39,7 @@ def read_policy(document: Mapping[str, Any], problems: list[str]) -> Policy:
     for name, users in _map(document.get("may"), "may", problems).items():
         if name not in list(Act):
             problems.append(f"may: unknown key {name!r}; {nearest(str(name), list(Act))}")
-        elif not isinstance(users, list) or not all(isinstance(user, str) for user in users):
+        elif not isinstance(users, list) or not all(_is_id(user, "UW") for user in users):
             problems.append(
                 f"may: {name} holds {users!r}; it should hold a list of Slack user ids, such as [U012AB3CD]"
             )
@@ -48,10 +53,10 @@ def read_components(document: Mapping[str, Any], problems: list[str]) -> tuple[s
     held = document.get("components") or []
     if (
         not isinstance(held, list)
-        or not all(isinstance(name, str) and name.strip() for name in held)
-        or len(held) > 100
+        or not all(isinstance(name, str) and name.strip() and len(name) <= _OPTION_CHARS for name in held)
+        or not len(set(held)) == len(held) <= _OPTIONS
     ):
-        problems.append("components should hold a list of at most 100 names")
+        problems.append("components should hold a list of at most 100 names, each of at most 75 characters and once")
         return ()
     return tuple(held)
 
@@ -126,6 +131,8 @@ def _calendar(held: Any) -> Calendar:
 def _with_holidays(calendar: Calendar, held: Mapping[str, Any]) -> Calendar:
     country, region = held.get("country"), held.get("region")
     if country is None:
+        if region is not None:
+            raise _Wrong("a country such as FR beside the region")
         return calendar
     import holidays
 
@@ -138,18 +145,24 @@ def _with_holidays(calendar: Calendar, held: Mapping[str, Any]) -> Calendar:
 
 def _time(held: Any) -> time:
     # YAML reads 09:00 as a text and 9:00 as a number in base sixty
-    if isinstance(held, int) and not isinstance(held, bool) and 0 <= held < 1440:
+    if isinstance(held, int) and not isinstance(held, bool) and 60 <= held < 1440:
         return time(held // 60, held % 60)
     try:
-        return time.fromisoformat(str(held))
+        # a number on its own would be read as hours or as minutes, who knows
+        told = time.fromisoformat(held) if isinstance(held, str) and ":" in held else None
     except ValueError:
-        raise _Wrong("a time such as 09:00") from None
+        told = None
+    if told is None or told.tzinfo is not None:
+        raise _Wrong("times such as 09:00")
+    return told
 
 
 def _quiet(held: Any) -> QuietHours:
     if not isinstance(held, dict) or set(held) - {"begin", "end", "severities"} or not {"begin", "end"} <= set(held):
         raise _Wrong("a map of begin, end and severities")
     quiet = QuietHours(begin=_time(held["begin"]), end=_time(held["end"]))
+    if quiet.begin == quiet.end:
+        raise _Wrong("an end that is not its begin")
     if "severities" in held:
         listed = held["severities"]
         if not isinstance(listed, list) or not all(one in list(Severity) for one in listed):
@@ -167,13 +180,17 @@ def _escalations(held: Any) -> tuple[Escalation, ...]:
         if not isinstance(step, dict) or set(step) - {"after", "mention", "page"}:
             raise _Wrong(what)
         mention, page = step.get("mention"), step.get("page", False)
-        if not isinstance(page, bool) or not (
-            mention is None or (isinstance(mention, str) and mention.startswith("S"))
-        ):
+        if not isinstance(page, bool) or not (mention is None or _is_id(mention, "S")):
             raise _Wrong(what)
-        after = _minutes(step["after"], what) if step.get("after") else timedelta(0)
+        held_back = step.get("after", 0)
+        after = timedelta(0) if held_back == 0 and held_back is not False else _minutes(held_back, what)
         steps.append(Escalation(after=after, mention=mention, page=page))
     return tuple(sorted(steps, key=lambda one: one.after))
+
+
+def _is_id(held: Any, kinds: str) -> bool:
+    """Whether it is an id of Slack's; a name such as @robin would let in, or tell, nobody."""
+    return isinstance(held, str) and re.fullmatch(rf"[{kinds}][A-Z0-9]{{2,30}}", held) is not None
 
 
 def _yes_or_no(held: Any) -> bool:
@@ -183,7 +200,8 @@ def _yes_or_no(held: Any) -> bool:
 
 
 def _template(held: Any) -> str:
-    if not isinstance(held, str) or not held.strip():
+    named = re.findall(r"\{(.*?)\}", held) if isinstance(held, str) else []
+    if not isinstance(held, str) or not held.strip() or set(named) - {"id", "date", "severity", "title"}:
         raise _Wrong("a text such as inc-{id}-{title}, with {id}, {date}, {severity}, {title}")
     return held
 
