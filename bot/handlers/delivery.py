@@ -193,8 +193,14 @@ class DeliveryHandler:
     async def _page(self, message: Outgoing, incident: Incident) -> None:
         if not self.pagers:
             logger.warning("nobody is paged for %s: no pager is configured", incident.name)
+        failed: list[UpstreamError] = []
         for pager in self.pagers:
-            await pager.page(message.template, incident)
+            try:
+                await pager.page(message.template, incident)
+            except UpstreamError as error:
+                failed.append(error)  # the others ring all the same
+        if failed:
+            raise min(failed, key=lambda error: isinstance(error, Forbidden))
 
     async def _failed(self, delivery: Delivery, error: MessageError) -> None:
         if error.retry_after_s is not None:

@@ -1,10 +1,13 @@
 """Pagers over the wire: what they are told of an incident, what an answer means, and no key in any sentence."""
 
+import contextlib
 import logging
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -12,12 +15,15 @@ from aiohttp import web
 from bot.clients.http import HttpClient
 from bot.configuration import load
 from bot.domain.causes import Severity
+from bot.domain.incident import PAGER, Change, Outgoing, Priority
 from bot.errors import BadAnswer, BotError, Forbidden, Unreachable
+from bot.handlers.delivery import DeliveryHandler
 from bot.pagers import pagers
-from bot.ports import Pager
+from bot.ports import Messenger, Pager
 from bot.settings import Limits, Network
-from tests.domain.incidents import declared
-from tests.fakes import FakeHttp
+from tests.databases import store_at
+from tests.domain.incidents import POLICY, declared
+from tests.fakes import NOW, FakeClock, FakeHttp
 from tests.upstreams import answering
 
 KEY = "R0UTINGKEY" + "0123456789abcdef" + "planted"
@@ -188,3 +194,28 @@ async def test_neither_key_nor_address_is_in_a_sentence_or_a_log(
     if name == "webhook":
         assert PATH not in said
         assert PATH not in "".join(one.getMessage() for one in caplog.records if one.name.startswith("bot"))
+
+
+@pytest.mark.parametrize(("refused", "waiting"), [(404, {"dead": 1}), (503, {"waiting": 1})])
+async def test_one_pager_that_fails_keeps_no_other_from_ringing(
+    refused: int, waiting: dict[str, int], upstream: Upstream, http: HttpClient, tmp_path: Path, migrated_sqlite: Path
+) -> None:
+    path = tmp_path / "bot.db"
+    shutil.copy(migrated_sqlite, path)
+    store = store_at(f"sqlite+aiosqlite:///{path}")
+    async with contextlib.AsyncExitStack() as held:
+        held.push_async_callback(store.close)
+        broken = await held.enter_async_context(answering(refused, b""))
+        both = {"PAGER_WEBHOOK_URL": upstream.url + PATH, "PAGERDUTY_EVENTS_URL": broken, "PAGERDUTY_ROUTING_KEY": KEY}
+        handler = DeliveryHandler(
+            store=store,
+            messenger=cast(Messenger, None),  # nothing is said in Slack
+            pagers=pagers(load(both), http),
+            clock=FakeClock(),
+            policy=POLICY,
+        )
+        ring = Outgoing(kind="page", to=PAGER, template="trigger", priority=Priority.PAGE)
+        await store.create(Change(incident=declared(), messages=(ring,)), now=NOW, request="view:1")
+        await handler.send_some()
+        assert [path for path, _ in upstream.got] == [PATH]
+        assert await store.waiting() == waiting
