@@ -189,15 +189,21 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
         await asyncio.gather(bot.deliveries.work(), scheduler.watch())
 
     tasks = [asyncio.create_task(bot.slack.stay_in_touch()), asyncio.create_task(with_database())]
+    for task in tasks:
+        task.add_done_callback(_tell_failure)
     try:
         yield
     finally:
         scheduler.stop()
         for task in tasks:
             task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                logger.error("a part of the bot had failed", exc_info=ended)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_failure(task: "asyncio.Task[None]") -> None:
+    """At once, not when the bot ends: what it did is not done any more."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("a part of the bot has failed; start it again", exc_info=task.exception())
 
 
 async def _migrated(settings: Settings, store: SqlStore) -> None:

@@ -193,10 +193,12 @@ class Listeners:
             await work
         except Refusal as refusal:
             await self._tell(place, str(refusal))
-        except Exception as error:
+        except BotError as error:
+            logger.warning("a request from Slack failed: %s", error)
+            await self._tell(place, str(error))
+        except Exception:
             logger.exception("a request from Slack failed")
-            known = isinstance(error, BotError)
-            await self._tell(place, str(error) if known else "Something went wrong; the bot's log says more.")
+            await self._tell(place, "Something went wrong; the bot's log says more.")
 
     async def _tell(self, place: Place, sentence: str) -> None:
         try:

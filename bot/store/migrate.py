@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.errors import StoreError
@@ -35,7 +35,12 @@ async def revision(engine: AsyncEngine) -> str | None:
 
 async def migrate(engine: AsyncEngine, url: str) -> None:
     """Does what is needed, which is mostly nothing; raises StoreError."""
-    if await revision(engine) == REVISION:
+    try:
+        held = await revision(engine)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise StoreError(f"The database cannot be used: {type(cause).__name__}: {cause}".splitlines()[0]) from error
+    if held == REVISION:
         return
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot.store.migrate"),
