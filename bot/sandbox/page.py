@@ -6,12 +6,14 @@ Rendered here, kept up to date by server-sent events; the bot does not know of i
 import asyncio
 import base64
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from multidict import MultiMapping
 
 from bot.sandbox.forms import errors, fields, initial, values
@@ -23,6 +25,7 @@ from bot.sandbox.slack.filling import options
 _CSP = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'"
 _ASSETS = Path(__file__).with_name("assets")
 _HOME = "home"
+_CHANNEL = re.compile(r"<#(\w+)>")
 # as the bot's manifest names it
 _SHORTCUTS = {"add_to_timeline": "Add to the timeline"}
 
@@ -49,7 +52,7 @@ class Page:
         self._workspace, self._world, self._scenarios, self._choose = workspace, world, scenarios, choose
         self._shortcuts = shortcuts
         self._templates = Environment(loader=FileSystemLoader(_ASSETS), autoescape=True, undefined=StrictUndefined)
-        self._templates.filters.update(mrkdwn=to_html, initial=initial, options=options, fields=_by_block)
+        self._templates.filters.update(mrkdwn=self._shown, initial=initial, options=options, fields=_by_block)
         self._choosing = asyncio.Lock()
 
     def application(self) -> web.Application:
@@ -67,6 +70,14 @@ class Page:
             app.router.add_post(path, self._done(doing))
         app.router.add_static("/assets", _ASSETS)
         return app
+
+    def _shown(self, text: str, *, escaped: bool = True) -> Markup:
+        """As HTML, channels by their names, as they are called now."""
+        channels = self._workspace.channels
+        named = _CHANNEL.sub(
+            lambda found: f"<#{found[1]}|#{channels[found[1]].name}>" if found[1] in channels else found[0], text
+        )
+        return to_html(named, escaped=escaped)
 
     def _seat(self, held: MultiMapping[str]) -> _Seat:
         """The seat that a request names, or the usual one."""
