@@ -62,7 +62,9 @@ def _add_records(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     from bot import app
+    from bot.clients.threads import Unawaited
 
+    asyncio.get_running_loop().set_default_executor(Unawaited())
     match arguments.command:
         case "triage":
             return await app.triage(settings, arguments.target, as_json=arguments.output == "json")

@@ -76,7 +76,6 @@ def _world(target: Target, settings: Settings, http: Http, stack: AsyncExitStack
         from bot.clients.prometheus import PrometheusMetrics
 
         prometheus = PrometheusMetrics(target.prometheus, settings.network, settings.limits.response_bytes)
-        stack.callback(prometheus.close)
         world = replace(world, metrics=prometheus)
     if cluster and target.kubernetes.configured:
         from bot.clients.kubernetes import KubernetesCluster

@@ -85,6 +85,25 @@ def test_a_reader_that_has_left_is_no_error_to_tell(arguments: list[str], tmp_pa
     assert (ended.returncode, ended.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize(("arguments", "status"), [(["health"], 1), (["triage", "--output", "json"], 1)])
+def test_a_resolver_that_hangs_does_not_hold_up_the_end(arguments: list[str], status: int, tmp_path: Path) -> None:
+    patch = "import socket, time\nsocket.getaddrinfo = lambda *asked, **options: time.sleep(600)\n"
+    (tmp_path / "sitecustomize.py").write_text(patch)
+    own = {"deadline": 1.0, "default": 0.3, "canary": 0.3}
+    (tmp_path / "bot.yaml").write_text(json.dumps({"timeouts": own}))
+    ended = mistral_bot(
+        *arguments,
+        home=tmp_path,
+        PYTHONPATH=str(tmp_path),
+        MISTRAL_BOT_CONFIG=str(tmp_path / "bot.yaml"),
+        MISTRAL_API_KEY="k" * 32,
+        SERVICE_HEALTH_URL="http://service.test/",
+        PROMETHEUS_URL="http://prometheus.test/",
+    )
+    assert (ended.returncode, ended.stderr) == (status, "")
+    assert "dns" in ended.stdout
+
+
 def test_the_manifest_is_printed_without_any_settings(tmp_path: Path) -> None:
     ended = mistral_bot("manifest", home=tmp_path, PORT="wrong")
     assert ended.returncode == 0

@@ -1,24 +1,22 @@
 """Prometheus through prometheus-api-client, bounded: nothing that a server does can hold or fill the bot.
 
-The library is synchronous, so that each question runs in a thread of an executor of its own: a hung server clogs
-that one and not the loop's. A question ends at its deadline because its sockets are then shut.
+The library is synchronous, so that each question runs in a thread of its own. It ends at its deadline because its
+sockets are then shut; only a name that is still being looked up goes on, and nobody waits for that.
 """
 
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from bot.clients.imports import IMPORTING
+from bot.clients.threads import Unawaited
 from bot.errors import BadAnswer, Forbidden, LoginExpired, Unreachable, UpstreamError
 from bot.ports import Sample, Series
 from bot.settings import Network, Prometheus
 
-# One triage asks nine things at once
-_THREADS = 12
 _Row = TypeVar("_Row")
 
 
@@ -30,7 +28,6 @@ class PrometheusMetrics:
         self._token = settings.token
         self._network = network
         self._limit_bytes = limit_bytes
-        self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prometheus")
 
     async def query(self, promql: str, *, timeout_s: float) -> Sequence[Sample]:
         """An instant query; values can be NaN or infinite."""
@@ -51,12 +48,8 @@ class PrometheusMetrics:
 
         return _read(await self._ask(ask, timeout_s), read)
 
-    def close(self) -> None:
-        """Forgets what is waiting; what runs ends at its own deadline."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
-
     async def _ask(self, question: Callable[[Any], Any], timeout_s: float) -> Any:
-        work = asyncio.get_running_loop().run_in_executor(self._executor, self._ask_now, question, timeout_s)
+        work = asyncio.get_running_loop().run_in_executor(Unawaited(), self._ask_now, question, timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
                 return await work

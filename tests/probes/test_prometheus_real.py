@@ -56,11 +56,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, float]
 async def _look(url: str, environ: dict[str, str]) -> Traffic:
     environ = {"PROMETHEUS_URL": url, **environ}
     metrics = PrometheusMetrics(load(environ).target("default").prometheus, Network(), 8_000_000)
-    try:
-        clock = FakeClock(at=datetime.now(UTC))
-        finding = await PROBE.check(probe_run(environ=environ, metrics=metrics, clock=clock, timeout_s=5.0))
-    finally:
-        metrics.close()
+    clock = FakeClock(at=datetime.now(UTC))
+    finding = await PROBE.check(probe_run(environ=environ, metrics=metrics, clock=clock, timeout_s=5.0))
     assert isinstance(finding.signal, Traffic)
     return finding.signal
 

@@ -27,7 +27,6 @@ async def serving(spec: PrometheusSpec) -> AsyncIterator[tuple[PrometheusMetrics
     try:
         yield metrics, world
     finally:
-        metrics.close()
         await runner.cleanup()
 
 
