@@ -5,6 +5,7 @@ Exit status: 0 healthy or recovered, 1 a cause was found, 3 inconclusive, 2 the 
 
 import argparse
 import asyncio
+import io
 import logging
 import os
 import sys
@@ -71,7 +72,7 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         case "health":
             reply = await app.health(settings, arguments.target)
             word = "healthy" if reply.context["healthy"] else "UNHEALTHY"
-            print(f"{word}: {reply.context['sentence']}")
+            _say(f"{word}: {reply.context['sentence']}")
             return 0 if reply.context["healthy"] else 1
         case "doctor":
             return await app.doctor(settings)
@@ -96,6 +97,13 @@ async def _records(arguments: argparse.Namespace, settings: Settings) -> int:
             return await app.deliveries(settings, as_json=as_json)
         case _:
             return await app.metrics(settings, as_json=as_json)
+
+
+def _say(line: str) -> None:
+    """One line, whatever an upstream put into it and stdout can encode; ``terminal`` would cost a start too much."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    print("".join(character if character.isprintable() else "·" for character in line))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

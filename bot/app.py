@@ -47,7 +47,7 @@ async def triage(settings: Settings, target: str, *, as_json: bool) -> int:
             import json
 
             report = await handler.run(target)
-            print(json.dumps(report.as_json(), ensure_ascii=False, allow_nan=False))
+            print(json.dumps(report.as_json(), allow_nan=False))
         else:
             report = await show_live(handler, target)
         return report.exit_status

@@ -104,6 +104,14 @@ def test_a_resolver_that_hangs_does_not_hold_up_the_end(arguments: list[str], st
     assert "dns" in ended.stdout
 
 
+def test_text_that_stdout_cannot_encode_is_no_reason_to_fail(tmp_path: Path) -> None:
+    held = {"KUBECONFIG": str(tmp_path / "não há"), "PYTHONIOENCODING": "ascii", "MISTRAL_STATUS_URL": ""}
+    ended = mistral_bot("triage", "--output", "json", home=tmp_path, **held)
+    assert (ended.returncode, ended.stderr) == (3, "")
+    pods = next(finding for finding in json.loads(ended.stdout)["findings"] if finding["probe"] == "pods")
+    assert pods["summary"] == f"the kubeconfig {tmp_path / 'não há'} is not there"
+
+
 def test_the_manifest_is_printed_without_any_settings(tmp_path: Path) -> None:
     ended = mistral_bot("manifest", home=tmp_path, PORT="wrong")
     assert ended.returncode == 0

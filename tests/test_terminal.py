@@ -132,6 +132,20 @@ async def test_a_terminal_that_knows_ascii_alone_is_no_reason_to_fail(sandbox: S
 
 
 @hostile
+async def test_the_line_about_health_is_one_line_of_text_whatever_the_encoding(sandbox: Sandbox) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "health"),
+        env={**sandbox.environment(), "PYTHONIOENCODING": "ascii"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, err, out.count(b"\n")) == (1, b"", 1)
+    assert out.startswith(b"UNHEALTHY: 503 [red]hot")
+    assert out.decode("ascii").rstrip("\n").isprintable()
+
+
+@hostile
 async def test_hostile_text_is_shown_as_text_in_a_pipe(sandbox: Sandbox) -> None:
     status, out = await piped(sandbox)
     assert status == 1
