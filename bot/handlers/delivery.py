@@ -184,10 +184,10 @@ class DeliveryHandler:
         if incident.own_channel is not None:
             return
         channel = await self.messenger.make_channel(channel_name(incident, self.policy))
+        # before it is stored: whoever takes over from a process that died here looks no further than what is stored
+        await self.messenger.invite(channel, sorted({incident.declared_by, *incident.roles.values()}))
         now = self.clock.now()
         await self.store.save(incident, acts.moved_to(incident, channel, now), now=now)
-        people = sorted({incident.declared_by, *incident.roles.values()})
-        await self.messenger.invite(channel, people)
         self.wake()
 
     async def _page(self, message: Outgoing, incident: Incident) -> None:
