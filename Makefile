@@ -2,7 +2,7 @@
 # make sandbox   start the bot in its sandbox
 # make test      all checks and tests that fit in ten minutes
 # make test-cluster   the tests against a real Kubernetes API server (builds it once, about five minutes)
-# make test-kill the bot killed at every tenth step of an incident, on SQLite and PostgreSQL (about five minutes)
+# make test-kill the bot killed at every await of an incident, on SQLite and PostgreSQL, and replicas of it (about six minutes)
 # make bench     measure the goals for time and size (about two minutes); fails where one is missed
 # make lock      resolve the dependencies anew
 
@@ -42,7 +42,7 @@ test-cluster: install
 	$(BIN)/pytest tests/cluster --override-ini addopts="--strict-markers --strict-config -ra"
 
 test-kill: install
-	KILL_EVERY=10 $(BIN)/pytest -n 2 tests/kill
+	KILL_AT=all $(BIN)/pytest -n 2 --dist worksteal tests/kill
 
 bench: install
 	command -v kubectl >/dev/null || tests/install_servers.sh kubernetes-client

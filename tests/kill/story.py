@@ -1,7 +1,10 @@
-"""One incident from declaring to resolving as a process of its own plays it, killed at a step of its event loop.
+"""An incident's story, and the process that plays it as it is told, killed at one of its points.
 
-A step is one callback that the loop runs: between any two of them the process may die. What is played again after a
-restart carries the same ids, as Slack's own retries and a second submit of the same form do.
+A point is where a task goes on: each time that the event loop gives it its turn, that is after each of its awaits that
+had to wait, in our own code and in the libraries' that it calls. All that the bot does to the outside is begun by a
+task: between two points runs one turn of one task, and it begins at most one call of Slack's, one page or one commit
+(``Points`` counts them, and a test holds it to that). What the loop runs besides, such as noticing that an answer has
+come, changes nothing that a kill could leave behind.
 """
 
 import asyncio
@@ -9,101 +12,58 @@ import json
 import os
 import signal
 from asyncio import events
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cache
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from slack_bolt.request.async_request import AsyncBoltRequest
+from sqlalchemy import event
 
+from bot import serve
+from bot.clients import http
+from bot.clients.http import HttpClient
 from bot.configuration import load
 from bot.errors import BotError
+from bot.render import Renderer
 from bot.serve import Bot, wired
 from bot.slack import messenger
+from bot.slack.messenger import SlackMessenger
+from bot.store import sql
 from bot.worlds import prober
 from tests.databases import store_at
 from tests.fakes import NOW, FakeClock
 
 ROBIN, ADA = "U0REQUESTER", "U0APPROVER"
-# Longer than a delivery waits for its first tries.
-_PAUSE = timedelta(minutes=3)
+POLICY = "policy: {own_channel: true, severities: {P1: {respond: 15, update: 15}, P2: {respond: 60, update: 30}}}"
+# What makes sure that nothing is done twice; a test takes it away to see that this is then found.
+LOOK_UP, REQUESTS = "look-up", "requests"
 
 
-def play(environ: dict[str, str], die_at: int | None, alone: bool, told: Any) -> None:
-    """Entry of the process. ``told`` is a queue for the number of steps; ``die_at``: which one is the last.
+@dataclass(frozen=True)
+class Act:
+    """What happens ``minutes`` after the beginning, and all that must have come of it, once, when it is over.
 
-    ``alone`` False: others play the same beside it. Else what is held is held by the dead, whose leases are not waited
-    for.
+    ``payload`` is what Slack delivers; empty: a tick. ``notes`` are the timeline's new entries; ``says`` the new
+    messages in the incident's own channel, by a part of their text; ``direct`` those to the commander alone; ``pages``
+    the pager's; ``card`` what the cards then say.
     """
-    messenger._PACE_S = 0.0  # Slack's pace is not what is looked at, and takes a second a message
-    count = _count_steps(die_at)
-    asyncio.run(_story(environ, count, alone))
-    told.put(count[0])
+
+    minutes: int
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()
+    direct: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
+    card: tuple[str, ...] = ()
 
 
-def _count_steps(die_at: int | None) -> list[int]:
-    """Counts the loop's callbacks from ``begin`` on; kills the process at the one."""
-    count = [-1]
-    run = events.Handle._run
-
-    def counted(handle: events.Handle) -> None:
-        if count[0] >= 0:
-            count[0] += 1
-            if count[0] == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-        run(handle)
-
-    events.Handle._run = counted  # type: ignore[method-assign,assignment]
-    return count
-
-
-async def _story(environ: dict[str, str], count: list[int], alone: bool) -> None:
-    settings, clock = load(environ), FakeClock()
-    store = store_at(settings.database_url)
-    if alone:
-        await store.end_leases()
-    async with prober(settings) as asks:
-        bot = wired(settings, replace(asks, clock=clock), store)
-        await bot.tasks.drain(20)  # the warm-up
-        count[0] = 0
-        await _send(bot, _submission("declare", ROBIN, {"title": "Completions fail", "severity": "P1"}))
-        await _deliver(bot)
-        # PostgreSQL counts on after a transaction that a kill undid
-        (incident,) = await store.listed(open_only=False, limit=2)
-        number = incident.id
-        await _send(bot, _submission("update", ADA, {"status": "identified", "action": "queueing"}, number))
-        await _deliver(bot)
-        for minutes in (10, 15, 16):
-            await _at(bot, clock, NOW + timedelta(minutes=minutes))
-        await _send(bot, _click("command", ADA, number))
-        await _deliver(bot)
-        await _send(bot, _submission("resolve", ROBIN, {"reason": "the limit was raised"}, number))
-        await _deliver(bot)
-        for _ in range(2):
-            clock.at += _PAUSE
-            await _deliver(bot)
-    await store.close()
-
-
-async def _at(bot: Bot, clock: FakeClock, at: datetime) -> None:
-    clock.at = max(clock.at, at)
-    await bot.incidents.tick()
-    await _deliver(bot)
-
-
-async def _send(bot: Bot, payload: dict[str, Any]) -> None:
-    """By Bolt's own dispatch, as the socket does it; waits until nothing of it is under way."""
-    await bot.slack.app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
-    await bot.tasks.drain(20)
-
-
-async def _deliver(bot: Bot) -> None:
-    with suppress(BotError):
-        while await bot.deliveries.send_some():
-            pass
-
-
-def _submission(form: str, user: str, values: dict[str, str], number: int = 0) -> dict[str, Any]:
+def _submission(form: str, user: str, values: dict[str, str]) -> dict[str, Any]:
     selected = ("severity", "status", "next")
     state = {
         block: {
@@ -113,31 +73,190 @@ def _submission(form: str, user: str, values: dict[str, str], number: int = 0) -
         }
         for block, value in values.items()
     }
-    metadata = {"channel": "C0INCIDENTS", "target": "default", "number": number, "objections": ["not looked at"]}
-    view = {
-        "id": f"V0{form.upper()}",
-        "type": "modal",
-        "callback_id": form,
-        "private_metadata": json.dumps(metadata),
-        "state": {"values": state},
-    }
+    view = {"id": f"V0{form.upper()}", "type": "modal", "callback_id": form, "state": {"values": state}}
     return {"type": "view_submission", "team": {"id": "T0SANDBOX"}, "user": {"id": user}, "view": view}
 
 
-def _click(action: str, user: str, number: int) -> dict[str, Any]:
-    return {
-        "type": "block_actions",
-        "team": {"id": "T0SANDBOX"},
-        "user": {"id": user},
-        "channel": {"id": "C0INCIDENTS"},
-        "trigger_id": "1.1",
-        "actions": [
-            {
-                "type": "button",
-                "action_id": action,
-                "block_id": "b",
-                "value": str(number),
-                "action_ts": "1720000000.000100",
-            }
-        ],
-    }
+def _click(action: str, user: str) -> dict[str, Any]:
+    pressed = {"type": "button", "action_id": action, "block_id": "b", "action_ts": "1720000000.000100"}
+    where = {"team": {"id": "T0SANDBOX"}, "user": {"id": user}, "channel": {"id": "C0INCIDENTS"}}
+    return {"type": "block_actions", **where, "trigger_id": "1.1", "actions": [pressed]}
+
+
+def _command(text: str, user: str) -> dict[str, Any]:
+    where = {"team_id": "T0SANDBOX", "user_id": user, "channel_id": "C0INCIDENTS"}
+    return {"command": "/mistral", "text": text, **where, "trigger_id": "2.2"}
+
+
+_P2, _INVESTIGATED, _IDENTIFIED = ("INVESTIGATING", "P2"), ("INVESTIGATING", "P1"), ("IDENTIFIED", "P1")
+_DECLARE = _submission("declare", ROBIN, {"title": "Completions fail", "severity": "P2"})
+_UPDATE = _submission("update", ADA, {"status": "identified", "action": "queueing"})
+_RESOLVE = _submission("resolve", ROBIN, {"reason": "the limit was raised"})
+_ASKED, _LATE, _RINGS = ("an update is due",), ("was due",), ("Nobody has taken command",)
+ACTS = (
+    Act(0, _DECLARE, notes=("declared", "note"), card=_P2),
+    Act(1, _command("severity NUMBER P1", ADA), notes=("severity",), says=("is P1 now",), card=_INVESTIGATED),
+    Act(2, _UPDATE, notes=("status", "update"), says=("is IDENTIFIED",), card=_IDENTIFIED),
+    Act(12, says=_ASKED, card=_IDENTIFIED),
+    Act(13, _click("snooze_10", ADA), notes=("snoozed",), card=_IDENTIFIED),
+    Act(16, notes=("escalated",), says=_RINGS, pages=("trigger",), card=_IDENTIFIED),
+    Act(22, says=_ASKED, card=_IDENTIFIED),
+    Act(27, notes=("update missed",), says=_LATE, card=_IDENTIFIED),
+    Act(
+        *(28, _click("command", ADA)),
+        notes=("role",),
+        says=("is commander of",),
+        pages=("acknowledge",),
+        card=_IDENTIFIED,
+    ),
+    Act(
+        *(29, _RESOLVE),
+        notes=("status", "resolved"),
+        says=("is resolved",),
+        pages=("resolve",),
+        card=("RESOLVED", "P1"),
+    ),
+    Act(30, _click("reopen", ADA), notes=("reopened",), says=("is open again",), card=_INVESTIGATED),
+    Act(40, direct=_ASKED, card=_INVESTIGATED),
+)
+
+
+@dataclass
+class Points:
+    """Counts the points of an act, and kills the process at the ``die_at``-th."""
+
+    die_at: int | None = None
+    count: int = -1
+    begun: Counter[int] = field(default_factory=Counter)
+    """How many effects were begun after each point."""
+
+    def begin(self, die_at: int | None) -> None:
+        self.die_at, self.count = die_at, 0
+        self.begun.clear()
+
+    def note(self, *_: Any) -> None:
+        """Something is about to be done to the outside."""
+        self.begun[self.count] += 1
+
+    def watch(self) -> None:
+        run, once, fetch = events.Handle._run, SlackMessenger._once, HttpClient.fetch
+
+        def counted(handle: events.Handle) -> None:
+            # a task's turns are its own bound methods
+            if self.count >= 0 and isinstance(getattr(handle._callback, "__self__", None), asyncio.Task):  # type: ignore[attr-defined]
+                self.count += 1
+                if self.count == self.die_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            run(handle)
+
+        async def slack(*arguments: Any) -> Any:
+            self.note()
+            return await once(*arguments)
+
+        async def asked(*arguments: Any, **more: Any) -> Any:
+            self.note()
+            return await fetch(*arguments, **more)
+
+        events.Handle._run = counted  # type: ignore[method-assign,assignment]
+        SlackMessenger._once = slack  # type: ignore[method-assign,assignment]
+        HttpClient.fetch = asked  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a player says of an act: how many points it had, how many effects, and how many at most after one point."""
+
+    points: int
+    effects: int
+    at_once: int
+
+
+def play(environ: dict[str, str], alone: bool, without: str, orders: Connection) -> None:
+    """Entry of the process: plays the acts that ``orders`` names, until None.
+
+    An order is the act's index, the incident's number, the point at which to die or None, and whether to do what the
+    act says or only what a tick at its time does. ``alone``: what is held is held by the dead, whose leases are not
+    waited for.
+    """
+    messenger._PACE_S = 0.0  # Slack's pace is not what is looked at, and takes a second a message
+    if without == LOOK_UP:
+        SlackMessenger.find = _nothing  # type: ignore[method-assign]
+    elif without == REQUESTS:
+        vars(sql).update(_note_request=_nothing)
+    points = Points()
+    points.watch()
+    asyncio.run(_obey(environ, alone, points, orders))
+
+
+@cache
+def _renderer(folder: Path | None) -> Renderer:
+    made = Renderer(folder)
+    made.compile_all()
+    return made
+
+
+async def _warm_already(*_: Any) -> None:
+    pass
+
+
+async def _nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
+def warm() -> None:
+    """Does once, before the processes are forked, what each of them would begin with; no loop or thread is left."""
+    vars(serve).update(Renderer=_renderer, _warm_up=_warm_already)
+    vars(http).update(_trusted=cache(http._trusted))
+    asyncio.run(_wired_once())
+
+
+async def _wired_once() -> None:
+    slack = {"SLACK_APP_TOKEN": "xapp-1", "SLACK_BOT_TOKEN": "xoxb-1"}
+    settings = load({**slack, "DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1/nothing"})
+    store = store_at(settings.database_url)  # which connects when it is first asked
+    async with prober(settings) as asks:
+        await wired(settings, asks, store).tasks.drain(20)
+    await store.close()
+
+
+async def _obey(environ: dict[str, str], alone: bool, points: Points, orders: Connection) -> None:
+    settings, clock = load(environ), FakeClock()
+    store = store_at(settings.database_url)
+    if alone:
+        await store.end_leases()
+    event.listen(store.engine.sync_engine, "commit", points.note)
+    async with prober(settings) as asks:
+        bot = wired(settings, replace(asks, clock=clock), store)
+        await bot.tasks.drain(20)
+        while (order := orders.recv()) is not None:
+            index, number, die_at, heard = order
+            points.begin(die_at)
+            await _done(bot, clock, ACTS[index] if heard else Act(ACTS[index].minutes), number)
+            orders.send(Told(points.count, points.begun.total(), max(points.begun.values(), default=0)))
+        points.begin(None)
+    await store.close()
+
+
+async def _done(bot: Bot, clock: FakeClock, act: Act, number: int) -> None:
+    """By Bolt's own dispatch, as the socket does it; until nothing of it is under way, and all that is due is sent."""
+    clock.at = NOW + timedelta(minutes=act.minutes)
+    if act.payload:
+        body = _about(act.payload, number)
+        await bot.slack.app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=body))
+        await bot.tasks.drain(20)
+    else:
+        await bot.incidents.tick()
+    with suppress(BotError):
+        while await bot.deliveries.send_some():
+            pass
+
+
+def _about(payload: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The same payload each time, ids and all, as Slack's retries are: only the incident's number is put in."""
+    body: dict[str, Any] = json.loads(json.dumps(payload).replace("NUMBER", str(number)))
+    for action in body.get("actions", ()):
+        action["value"] = str(number)
+    if "view" in body:
+        metadata = {"channel": "C0INCIDENTS", "target": "default", "number": number, "objections": ["not looked at"]}
+        body["view"]["private_metadata"] = json.dumps(metadata)
+    return body
