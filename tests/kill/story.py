@@ -40,7 +40,7 @@ from tests.databases import store_at
 from tests.fakes import NOW, FakeClock
 
 ROBIN, ADA = "U0REQUESTER", "U0APPROVER"
-POLICY = "policy: {own_channel: true, severities: {P1: {respond: 15, update: 15}, P2: {respond: 60, update: 30}}}"
+POLICY = "policy: {own_channel: true}"
 # What makes sure that nothing is done twice; a test takes it away to see that this is then found.
 LOOK_UP, REQUESTS = "look-up", "requests"
 
@@ -88,13 +88,14 @@ def _command(text: str, user: str) -> dict[str, Any]:
     return {"command": "/mistral", "text": text, **where, "trigger_id": "2.2"}
 
 
-_P2, _INVESTIGATED, _IDENTIFIED = ("INVESTIGATING", "P2"), ("INVESTIGATING", "P1"), ("IDENTIFIED", "P1")
+_INVESTIGATED, _IDENTIFIED, _RESOLVED = ("INVESTIGATING", "P1"), ("IDENTIFIED", "P1"), ("RESOLVED", "P1")
 _DECLARE = _submission("declare", ROBIN, {"title": "Completions fail", "severity": "P2"})
 _UPDATE = _submission("update", ADA, {"status": "identified", "action": "queueing"})
+_TAKE = _click("command", ADA)
 _RESOLVE = _submission("resolve", ROBIN, {"reason": "the limit was raised"})
 _ASKED, _LATE, _RINGS = ("an update is due",), ("was due",), ("Nobody has taken command",)
 ACTS = (
-    Act(0, _DECLARE, notes=("declared", "note"), card=_P2),
+    Act(0, _DECLARE, notes=("declared", "note"), card=("INVESTIGATING", "P2")),
     Act(1, _command("severity NUMBER P1", ADA), notes=("severity",), says=("is P1 now",), card=_INVESTIGATED),
     Act(2, _UPDATE, notes=("status", "update"), says=("is IDENTIFIED",), card=_IDENTIFIED),
     Act(12, says=_ASKED, card=_IDENTIFIED),
@@ -102,20 +103,8 @@ ACTS = (
     Act(16, notes=("escalated",), says=_RINGS, pages=("trigger",), card=_IDENTIFIED),
     Act(22, says=_ASKED, card=_IDENTIFIED),
     Act(27, notes=("update missed",), says=_LATE, card=_IDENTIFIED),
-    Act(
-        *(28, _click("command", ADA)),
-        notes=("role",),
-        says=("is commander of",),
-        pages=("acknowledge",),
-        card=_IDENTIFIED,
-    ),
-    Act(
-        *(29, _RESOLVE),
-        notes=("status", "resolved"),
-        says=("is resolved",),
-        pages=("resolve",),
-        card=("RESOLVED", "P1"),
-    ),
+    Act(28, _TAKE, notes=("role",), says=("is commander of",), pages=("acknowledge",), card=_IDENTIFIED),
+    Act(29, _RESOLVE, notes=("status", "resolved"), says=("is resolved",), pages=("resolve",), card=_RESOLVED),
     Act(30, _click("reopen", ADA), notes=("reopened",), says=("is open again",), card=_INVESTIGATED),
     Act(40, direct=_ASKED, card=_INVESTIGATED),
 )
