@@ -202,7 +202,7 @@ def _yes_or_no(held: Any) -> bool:
 def _template(held: Any) -> str:
     named = re.findall(r"\{(.*?)\}", held) if isinstance(held, str) else []
     if not isinstance(held, str) or not held.strip() or set(named) - {"id", "date", "severity", "title"}:
-        raise _Wrong("a text such as inc-{id}-{title}, with {id}, {date}, {severity}, {title}")
+        raise _Wrong("a text such as inc-{id}-{title}, with {id}, {date}, {title}")
     return held
 
 

@@ -56,7 +56,7 @@ policy:
     - {mention: S0ONCALL}
     - {after: 0, mention: S0SECOND, page: false}
   own_channel: true
-  channel_name: "war-{id}-{severity}-{date}-{title}"
+  channel_name: "war-{id}-{date}-{title}"
 may: {triage: [U0ROBIN], resolve: [U0ROBIN, W0ADA], declare: []}
 components: [api, chat]
 """
@@ -89,7 +89,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             Escalation(after=30 * MINUTE, page=True),
         ),
         own_channel=True,
-        channel_name="war-{id}-{severity}-{date}-{title}",
+        channel_name="war-{id}-{date}-{title}",
         may={
             Act.TRIAGE: frozenset({"U0ROBIN"}),
             Act.RESOLVE: frozenset({"U0ROBIN", "W0ADA"}),

@@ -11,15 +11,17 @@ _CHARS = 80
 
 
 def channel_name(incident: Incident, policy: Policy) -> str:
-    """By the policy's template; the incident's number always leads what people wrote, so that no two are the same."""
+    """By the policy's template; the incident's number always leads what people wrote, so that no two are the same.
+
+    Nothing that changes is in it: after a crash the channel is found again by its name.
+    """
     plain = unicodedata.normalize("NFKD", incident.title).encode("ascii", "ignore").decode()
     values = {
         "id": str(incident.id),
         "date": f"{incident.declared_at:%Y-%m-%d}",
-        "severity": incident.severity.lower(),
         "title": plain,
     }
-    named = re.sub(r"\{(id|date|severity|title)\}", lambda found: values[found[1]], policy.channel_name)
+    named = re.sub(r"\{(id|date|title)\}", lambda found: values[found[1]], policy.channel_name)
     slug = _slug(named)
     if not _tells_apart(slug, incident, policy.channel_name):
         slug = f"inc-{incident.id}-{slug}"
@@ -31,8 +33,7 @@ def _tells_apart(slug: str, incident: Incident, template: str) -> bool:
     before = template.partition("{id}")[0]
     if before == template or "{title}" in before:
         return False
-    date, severity = f"{incident.declared_at:%Y-%m-%d}", incident.severity.lower()
-    lead = _slug(before.replace("{date}", date).replace("{severity}", severity) + "0")[:-1]
+    lead = _slug(before.replace("{date}", f"{incident.declared_at:%Y-%m-%d}") + "0")[:-1]
     return re.match(rf"{re.escape(lead)}(?<!\d){incident.id}(?!\d)", slug[:_CHARS]) is not None
 
 

@@ -84,7 +84,7 @@ class Policy:
     """User ids by act; an act that is not in it is everybody's but guests'."""
     own_channel: bool = False
     channel_name: str = "inc-{id}-{date}-{title}"
-    """With ``{id}`` (needed), ``{date}``, ``{severity}``, ``{title}``."""
+    """With ``{id}`` (needed), ``{date}``, ``{title}``."""
 
     def allows(self, act: Act, user: str, *, guest: bool) -> bool:
         """Whether ``user`` may."""
