@@ -38,6 +38,19 @@ class TemplateError(BotError):
     """A template is missing, malformed, or makes a message that Slack would refuse."""
 
 
+_SLACKS_OWN = frozenset(
+    {
+        "unreachable",
+        "internal_error",
+        "fatal_error",
+        "service_unavailable",
+        "request_timeout",
+        "unknown",
+        "team_added_to_org",
+    }
+)
+
+
 class MessageError(BotError):
     """Slack refused or did not take a call; ``code`` is Slack's error word, such as ``not_in_channel``.
 
@@ -48,6 +61,11 @@ class MessageError(BotError):
         super().__init__(sentence)
         self.code = code
         self.retry_after_s = retry_after_s
+
+    @property
+    def passing(self) -> bool:
+        """Whether Slack may take the same call later; everything but its words for a fault of its own is final."""
+        return self.retry_after_s is not None or self.code in _SLACKS_OWN or self.code.startswith("http_5")
 
 
 class StoreError(BotError):

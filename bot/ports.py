@@ -223,7 +223,7 @@ class Messenger(Protocol):
         """The id of the channel called ``name``, made now if there is none."""
 
     async def invite(self, channel: str, users: Sequence[str]) -> None:
-        """Whoever is there already, or cannot be invited, is passed over."""
+        """Whoever is there already, or can never be invited, is passed over."""
 
 
 class Pager(Protocol):
@@ -299,8 +299,13 @@ class Store(Protocol):
     async def tick(self, now: datetime, work: Callable[[Incident], Change | None], *, limit: int) -> int:
         """Claims incidents whose clocks have run out and stores what ``work`` makes of them; how many there were."""
 
-    async def claim(self, now: datetime, *, limit: int, lease_s: float) -> Sequence[Delivery]:
-        """Deliveries that are due, for this process alone until the lease ends; first in order per destination."""
+    async def claim(
+        self, now: datetime, *, limit: int, lease_s: float, pages: bool | None = None
+    ) -> Sequence[Delivery]:
+        """Deliveries that are due, for this process alone until the lease ends; first in order per destination.
+
+        ``pages``: those alone, or all but those; None: all.
+        """
 
     async def sent(self, delivery: Delivery, ref: "MessageRef | None") -> None: ...
 

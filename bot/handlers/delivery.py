@@ -22,18 +22,6 @@ _BATCH = 10
 _LEASE_S = 45.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 2.0, 300.0
 _EARLIER = timedelta(minutes=2)
-# Slack's words for "something is wrong with us"; anything else that it says is final.
-_TRANSIENT = frozenset(
-    {
-        "unreachable",
-        "internal_error",
-        "fatal_error",
-        "service_unavailable",
-        "request_timeout",
-        "unknown",
-        "team_added_to_org",
-    }
-)
 # Slack's words for a channel that takes nothing: is_inactive is what chat.update says of an archived one.
 _UNREACHABLE_PLACES = frozenset(
     {"not_in_channel", "channel_not_found", "is_archived", "is_inactive", "restricted_action"}
@@ -44,32 +32,41 @@ _ATTEMPTS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryHandler:
-    """``pagers`` empty: nobody is paged, which the log says."""
+    """``pagers`` empty: nobody is paged, which the message about the escalation says."""
 
     store: Store
     messenger: Messenger
     pagers: Sequence[Pager]
     clock: Clock
     policy: Policy
-    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    _wanted: dict[bool, asyncio.Event] = field(
+        default_factory=lambda: {pages: asyncio.Event() for pages in (True, False)}
+    )
 
     def wake(self) -> None:
-        self.wanted.set()
+        for wanted in self._wanted.values():
+            wanted.set()
 
     async def work(self) -> None:
-        """Sends for ever; looks when it is woken. Whoever starts it wakes it at least every few seconds."""
+        """Sends for ever; looks when it is woken. Whoever starts it wakes it at least every few seconds.
+
+        Pages go beside the rest: a Slack that hangs must not hold them up.
+        """
+        await asyncio.gather(*(self._work(wanted, pages=pages) for pages, wanted in self._wanted.items()))
+
+    async def _work(self, wanted: asyncio.Event, *, pages: bool) -> None:
         while True:
-            await self.wanted.wait()
-            self.wanted.clear()
+            await wanted.wait()
+            wanted.clear()
             try:
-                while await self.send_some():
+                while await self.send_some(pages=pages):
                     pass
             except StoreError:
                 pass  # the store has told the log; the next wake-up tries again
 
-    async def send_some(self) -> int:
-        """Sends what is due, at most a batch; how many there were."""
-        claimed = await self.store.claim(self.clock.now(), limit=_BATCH, lease_s=_LEASE_S)
+    async def send_some(self, *, pages: bool | None = None) -> int:
+        """Sends what is due, at most a batch, pages alone or all but them; how many there were."""
+        claimed = await self.store.claim(self.clock.now(), limit=_BATCH, lease_s=_LEASE_S, pages=pages)
         ended = await asyncio.gather(*(self._deliver(delivery) for delivery in claimed), return_exceptions=True)
         for error in ended:
             if isinstance(error, BaseException):
@@ -147,7 +144,7 @@ class DeliveryHandler:
         try:
             await self.messenger.pin(card)
         except MessageError as error:
-            if _is_passing(error):
+            if error.passing:
                 raise
             logger.warning("the card was not pinned: %s", error)
 
@@ -160,7 +157,8 @@ class DeliveryHandler:
             # in a channel of its own everything stands in the channel
             thread = None if card is None or incident.own_channel else card.ts
         found = await self._found(delivery, channel, thread)
-        reply = Reply(template=message.template, context={**message.context, "incident": incident})
+        known = {"incident": incident, "pagers": bool(self.pagers)}
+        reply = Reply(template=message.template, context={**message.context, **known})
         if found is not None:
             await self.messenger.complete(
                 found, reply, thread_ts=thread, delivery=delivery.id, since=delivery.created_at - _EARLIER
@@ -207,7 +205,7 @@ class DeliveryHandler:
             at = self.clock.now() + timedelta(seconds=error.retry_after_s)
             # what was refused may be the pin or the rest of a long text, after the message itself was posted
             await self.store.later(delivery, at, str(error), unsure=True)
-        elif _is_passing(error):
+        elif error.passing:
             await self._again(delivery, str(error), unsure=True)
         elif _to_a_person(delivery.message) and await self._said_at_home(delivery, error):
             await self.store.sent(delivery, None)
@@ -268,11 +266,6 @@ class DeliveryHandler:
         except StoreError as gone:
             logger.warning("%s: %s", request, gone)
         return False
-
-
-def _is_passing(error: MessageError) -> bool:
-    """Whether Slack may take the same call later."""
-    return error.retry_after_s is not None or error.code in _TRANSIENT or error.code.startswith("http_5")
 
 
 def _to_a_person(message: Outgoing) -> bool:

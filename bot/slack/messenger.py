@@ -185,6 +185,8 @@ class SlackMessenger:
             try:
                 await self._call(self.client.conversations_invite, channel=channel, users=user)
             except MessageError as error:
+                if error.passing:
+                    raise
                 logger.info("%s was not invited: %s", user, error.code)
 
     async def open_view(self, trigger_id: str, reply: Reply) -> str:

@@ -27,7 +27,9 @@ class Outbox:
     def _reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
         raise NotImplementedError
 
-    async def claim(self, now: datetime, *, limit: int, lease_s: float) -> Sequence[Delivery]:
+    async def claim(
+        self, now: datetime, *, limit: int, lease_s: float, pages: bool | None = None
+    ) -> Sequence[Delivery]:
         earlier = deliveries.alias("earlier")
         overtakes = exists().where(
             earlier.c.incident == deliveries.c.incident,
@@ -41,7 +43,7 @@ class Outbox:
         )
         chosen = (
             select(deliveries.c.seq)
-            .where(ready, ~overtakes)
+            .where(ready, ~overtakes, *([] if pages is None else [(deliveries.c.kind == "page") == pages]))
             .order_by(deliveries.c.priority, deliveries.c.seq)
             .limit(limit)
             .with_for_update(skip_locked=True)

@@ -1,5 +1,6 @@
 """Deliveries from a real database to the sandbox's Slack over HTTP: once, in order, whatever Slack does meanwhile."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from bot.configuration import load
 from bot.domain import acts
 from bot.domain.acts import Declaration, Update
 from bot.domain.causes import Severity
-from bot.domain.incident import Incident, Outgoing, Role, Status
+from bot.domain.incident import Incident, Outgoing, Priority, Role, Status
 from bot.domain.policy import Policy
 from bot.domain.scopes import SCOPES
 from bot.handlers.delivery import DeliveryHandler
@@ -169,6 +170,28 @@ async def test_the_rest_of_a_long_text_is_there_once_where_its_post_fails(world:
     assert sum(str(one.blocks).count("&amp;") for one in world.slack.messages[before:]) == 3000, shown[:300]
 
 
+@pytest.mark.parametrize("fault", [LOST, rate_limited(1), server_error()], ids=["lost", "429", "500"])
+async def test_people_are_invited_though_slack_is_away_for_a_moment(world: World, fault: Fault) -> None:
+    world = world.own_channel()
+    world.sandbox.slack.faults.add("conversations.invite", fault)
+    incident = await world.declare(commander=ADA)
+    await world.settle()
+    held = await world.store.incident(incident.id)
+    assert held is not None
+    assert held.own_channel is not None
+    assert {ROBIN, ADA} <= world.slack.channels[held.own_channel].members
+
+
+async def test_a_channel_is_made_though_somebody_cannot_be_invited(world: World) -> None:
+    world = world.own_channel()
+    world.sandbox.slack.faults.add("conversations.invite", refused("user_disabled"))
+    incident = await world.declare(commander=ADA)
+    await world.settle()
+    held = await world.store.incident(incident.id)
+    assert held is not None
+    assert held.own_channel is not None
+
+
 async def test_a_card_that_somebody_deleted_is_posted_anew_once(world: World) -> None:
     incident = await world.declare()
     await world.settle()
@@ -274,3 +297,63 @@ async def test_slack_that_refuses_everything_for_a_minute_gets_all_of_it_in_orde
     shown = [one.text for one in world.slack.messages]
     assert "INC-1" in shown[0]
     assert shown[1:] == ["number 0", "number 1", "number 2"]
+
+
+class Bell:
+    """A pager that is heard."""
+
+    def __init__(self) -> None:
+        self.rung = asyncio.Event()
+
+    async def page(self, action: str, incident: Incident) -> None:
+        self.rung.set()
+
+
+async def test_a_page_is_not_held_up_by_a_slack_that_hangs(world: World) -> None:
+    bell = Bell()
+    deliveries = replace(world.deliveries, pagers=(bell,))
+    incident = await world.declare()
+    hung = late(TIMEOUT_S + 30)
+    world.sandbox.slack.faults.add("chat.postMessage", *(hung for _ in range(20)))
+    page = Outgoing(kind="page", to="pager", template="trigger", priority=Priority.PAGE)
+    work = asyncio.create_task(deliveries.work())
+    try:
+        deliveries.wake()
+        await world.slack.wait_for(lambda: world.sandbox.slack.faults.left("chat.postMessage") < 20)
+        await world.incidents.act(incident.id, lambda one, now: acts.tell(one, page))
+        deliveries.wake()
+        async with asyncio.timeout(TIMEOUT_S / 2):
+            await bell.rung.wait()
+        assert (await world.store.waiting())["sending"] >= 1, "the card is still being sent"
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("pagers", "told"), [((), "No pager is configured"), ((Bell(),), "The pager is ringing")], ids=["none", "one"]
+)
+async def test_a_pager_is_said_to_ring_where_there_is_one(world: World, pagers: tuple[Bell, ...], told: str) -> None:
+    await world.declare()
+    world.clock.advance(16 * 60)
+    await world.incidents.tick()
+    deliveries = replace(world.deliveries, pagers=pagers)
+    while await deliveries.send_some():
+        pass
+    (escalated,) = world.said("Nobody has taken command")
+    assert told in escalated.all_text
+
+
+async def test_what_waits_goes_by_its_priority_and_then_by_its_age(world: World) -> None:
+    incident = await world.declare()
+    await world.settle()
+    for to, priority in (
+        ("C1", Priority.REST),
+        ("C2", Priority.INCIDENT),
+        ("C3", Priority.PAGE),
+        ("C4", Priority.REST),
+    ):
+        post = Outgoing(kind="post", to=to, template="sentence", context={"sentence": to}, priority=priority)
+        await world.incidents.act(incident.id, lambda one, now, post=post: acts.tell(one, post))  # type: ignore[misc]
+    claimed = await world.store.claim(world.clock.now(), limit=3, lease_s=60)
+    assert [one.message.to for one in claimed] == ["C3", "C2", "C1"]
