@@ -1,6 +1,7 @@
 """Incidents through the front door: commands, forms and buttons in Slack, the unmodified bot as a process."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -208,4 +209,15 @@ async def test_a_bot_that_is_killed_goes_on_where_it_was(sandbox: Sandbox) -> No
     await sandbox.ready()
     await slack.command("role scribe")
     await slack.wait_for(lambda: posted(slack, "is scribe of"))
+    assert cards(slack) == [card]
+
+
+async def test_a_channel_that_is_renamed_and_people_without_names_change_nothing(sandbox: Sandbox) -> None:
+    slack = sandbox.slack.workspace
+    slack.people["U0APPROVER"] = replace(slack.people["U0APPROVER"], name="")
+    card = await declared(slack)
+    slack.channels["C0INCIDENTS"].name = "war-room"
+    await slack.command("role scribe", user="U0APPROVER")
+    await slack.wait_for(lambda: [one for one in said(slack, "is scribe of INC-1") if not one.only_for])
+    await slack.wait_for(lambda: "scribe <@U0APPROVER>" in card.all_text)
     assert cards(slack) == [card]
