@@ -41,7 +41,7 @@ from bot.worlds import prober
 logger = logging.getLogger(__name__)
 
 _DRAIN_S = 8.0
-_CLOCKS_S, _DELIVERIES_S, _DATABASE_S = 5.0, 2.0, 10.0
+_CLOCKS_S, _DELIVERIES_S, _DATABASE_S, _FORGET_S = 5.0, 2.0, 10.0, 3600.0
 _RETRY_S = 5.0
 # Somebody waits for the card, which is worth more than its form being filled in later.
 _KEPT_WITHIN_S = 0.1
@@ -171,6 +171,10 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
             bot.readiness.deliveries = await store.waiting()
             bot.readiness.answered("the database")
 
+    async def forget() -> None:
+        with contextlib.suppress(StoreError):
+            await store.forget(bot.incidents.clock.now())
+
     async def wake() -> None:
         bot.deliveries.wake()
 
@@ -179,6 +183,7 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
             Tick("clocks", _CLOCKS_S, look_at_clocks),
             Tick("deliveries", _DELIVERIES_S, wake),
             Tick("database", _DATABASE_S, look_at_database),
+            Tick("forget", _FORGET_S, forget),
         )
     )
 

@@ -63,6 +63,8 @@ class DeliveryHandler:
                     pass
             except StoreError:
                 pass  # the store has told the log; the next wake-up tries again
+            except Exception:
+                logger.exception("sending failed; it goes on with the next wake-up")
 
     async def send_some(self, *, pages: bool | None = None) -> int:
         """Sends what is due, at most a batch, pages alone or all but them; how many there were."""

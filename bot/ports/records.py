@@ -94,6 +94,9 @@ class Store(Protocol):
 
     async def triage(self, identity: str) -> Mapping[str, Any] | None: ...
 
+    async def forget(self, now: datetime) -> int:
+        """Deletes what nothing asks for any more, requests and triages that are long done; how many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseState:

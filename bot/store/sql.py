@@ -5,10 +5,10 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, insert, select, update
+from sqlalchemy import bindparam, case, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -22,6 +22,8 @@ from bot.store.tables import deliveries, incidents, requests, timeline, triages
 logger = logging.getLogger(__name__)
 
 _PREPARED_WITHIN_S = 1.8
+# Slack repeats an event for an hour, and a form may stay open over a weekend; a triage is told of in a postmortem.
+_KEPT = {requests: timedelta(days=14), triages: timedelta(days=90)}
 _UNUSABLE = "The database cannot be used just now; nothing was changed. Try again in a minute."
 
 
@@ -140,6 +142,11 @@ class SqlStore(Outbox):
             found = await connection.execute(select(triages.c.report).where(triages.c.id == identity))
             held: Mapping[str, Any] | None = found.scalar()
             return held
+
+    async def forget(self, now: datetime) -> int:
+        async with self._writing() as connection:
+            old = [delete(table).where(table.c.at < now - kept) for table, kept in _KEPT.items()]
+            return sum([(await connection.execute(one)).rowcount for one in old])
 
     async def _incidents(self, query: Any) -> Sequence[Incident]:
         async with self._reading() as connection:

@@ -357,3 +357,28 @@ async def test_what_waits_goes_by_its_priority_and_then_by_its_age(world: World)
         await world.incidents.act(incident.id, lambda one, now, post=post: acts.tell(one, post))  # type: ignore[misc]
     claimed = await world.store.claim(world.clock.now(), limit=3, lease_s=60)
     assert [one.message.to for one in claimed] == ["C3", "C2", "C1"]
+
+
+async def test_an_error_that_nobody_foresaw_is_logged_and_sending_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.declare()
+    claim = world.store.claim
+
+    async def broken(*_: object, **__: object) -> None:
+        monkeypatch.setattr(world.store, "claim", claim)
+        raise ValueError("a row that makes no sense")
+
+    monkeypatch.setattr(world.store, "claim", broken)
+    work = asyncio.create_task(world.deliveries.work())
+    try:
+        world.deliveries.wake()
+        await world.slack.wait_for(lambda: "sending failed" in caplog.text)
+        world.deliveries.wake()
+        await world.slack.wait_for(lambda: world.said("INC-1"))
+        async with asyncio.timeout(5):
+            while await world.store.waiting():  # noqa: ASYNC110 - what is waited for is in the database
+                await asyncio.sleep(0.02)
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)

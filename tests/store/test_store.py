@@ -175,3 +175,15 @@ async def test_a_triage_is_kept_as_it_was(store: SqlStore) -> None:
     identity = await store.keep_triage({"cause": "rate_limited", "findings": []}, target="default", at=NOW)
     assert await store.triage(identity) == {"cause": "rate_limited", "findings": []}
     assert await store.triage("nothing") is None
+
+
+async def test_requests_and_triages_that_are_long_done_are_forgotten_and_incidents_never(store: SqlStore) -> None:
+    made = await declared(store)
+    identity = await store.keep_triage({"cause": "healthy"}, target="default", at=NOW)
+    assert await store.forget(NOW + timedelta(days=13)) == 0
+    assert await store.forget(NOW + timedelta(days=15)) == 1
+    assert await store.made_by("view:1") is None
+    assert await store.triage(identity) is not None
+    assert await store.forget(NOW + timedelta(days=91)) == 1
+    assert await store.triage(identity) is None
+    assert await store.incident(made.id) == made
