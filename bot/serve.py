@@ -40,7 +40,8 @@ from bot.worlds import prober
 
 logger = logging.getLogger(__name__)
 
-_DRAIN_S = 8.0
+# A process that is told to end has ten seconds: what is being sent comes first, then what people have asked for.
+_SENDING_S, _DRAIN_S = 3.0, 6.0
 _CLOCKS_S, _DELIVERIES_S, _DATABASE_S, _FORGET_S = 5.0, 2.0, 10.0, 3600.0
 _RETRY_S = 5.0
 # Somebody waits for the card, which is worth more than its form being filled in later.
@@ -191,15 +192,21 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
         await _migrated(settings, store)
         await look_at_database()
         scheduler.start()
-        await asyncio.gather(bot.deliveries.work(), scheduler.watch())
+        async with asyncio.TaskGroup() as parts:
+            watch = parts.create_task(scheduler.watch())
+            await bot.deliveries.work()
+            watch.cancel()
 
-    tasks = [asyncio.create_task(bot.slack.stay_in_touch()), asyncio.create_task(with_database())]
+    sending = asyncio.create_task(with_database())
+    tasks = [asyncio.create_task(bot.slack.stay_in_touch()), sending]
     for task in tasks:
         task.add_done_callback(_tell_failure)
     try:
         yield
     finally:
         scheduler.stop()
+        bot.deliveries.end()
+        await asyncio.wait([sending], timeout=_SENDING_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -43,23 +43,33 @@ class DeliveryHandler:
         default_factory=lambda: {pages: asyncio.Event() for pages in (True, False)}
     )
 
+    _ending: asyncio.Event = field(default_factory=asyncio.Event)
+
     def wake(self) -> None:
         for wanted in self._wanted.values():
             wanted.set()
 
+    def end(self) -> None:
+        """Lets :meth:`work` return when what is being sent has been sent."""
+        self._ending.set()
+        self.wake()
+
     async def work(self) -> None:
-        """Sends for ever; looks when it is woken. Whoever starts it wakes it at least every few seconds.
+        """Sends until :meth:`end`; looks when it is woken. Whoever starts it wakes it at least every few seconds.
 
         Pages go beside the rest: a Slack that hangs must not hold them up.
         """
-        await asyncio.gather(*(self._work(wanted, pages=pages) for pages, wanted in self._wanted.items()))
+        # a group waits for all of it where it is cancelled: nothing must still write when the store is closed
+        async with asyncio.TaskGroup() as lanes:
+            for pages, wanted in self._wanted.items():
+                lanes.create_task(self._work(wanted, pages=pages))
 
     async def _work(self, wanted: asyncio.Event, *, pages: bool) -> None:
-        while True:
+        while not self._ending.is_set():
             await wanted.wait()
             wanted.clear()
             try:
-                while await self.send_some(pages=pages):
+                while not self._ending.is_set() and await self.send_some(pages=pages):
                     pass
             except StoreError:
                 pass  # the store has told the log; the next wake-up tries again

@@ -123,15 +123,16 @@ class Sandbox:
             self._bot.kill()
             await self._bot.wait()
 
-    async def stop_bot(self) -> None:
+    async def stop_bot(self) -> int | None:
+        """Asks it to end, and ends it where it does not: its exit status is -9 then; None: it was not started."""
         if self._bot is None or self._bot.returncode is not None:
-            return
+            return None if self._bot is None else self._bot.returncode
         self._bot.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self._bot.wait(), _STOP_S)
+            return await asyncio.wait_for(self._bot.wait(), _STOP_S)
         except TimeoutError:
             self._bot.kill()
-            await self._bot.wait()
+            return await self._bot.wait()
 
     async def choose(self, scenario: Scenario) -> None:
         """Another state of the world; the bot starts again, since what is configured differs."""
