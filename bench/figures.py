@@ -44,9 +44,11 @@ async def bot(*arguments: str, environ: Mapping[str, str], quiet: bool = True) -
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
+    """Raises TimeoutError where the bot does not end within the ten seconds that it has, and then some."""
     if process.returncode is None:
         process.terminate()
-    await process.wait()
+    async with asyncio.timeout(15):
+        await process.wait()
 
 
 def memory_mb(pid: int, *, peak: bool = False) -> float:

@@ -39,6 +39,7 @@ class Scheduler:
         self._monotonic, self._watch_every_s = monotonic, watch_every_s
         self._last = dict.fromkeys(self._ticks, monotonic())
         self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._running: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """The first tick of each comes at once."""
@@ -56,9 +57,14 @@ class Scheduler:
             )
         self._scheduler.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Ticks that are under way are cancelled, and have ended when this returns."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+            await asyncio.sleep(0)  # it does so in a callback
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     async def watch(self) -> None:
         """For ever: brings back a tick that has stopped coming."""
@@ -73,9 +79,13 @@ class Scheduler:
     async def _tick(self, tick: Tick) -> None:
         # one that takes long has not stopped, and another would not be let in beside it
         self._last[tick.name] = math.inf
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
         try:
             await tick.call()
         except Exception:
             logger.exception("the tick of %s failed", tick.name)
         finally:
+            self._running.discard(task)
             self._last[tick.name] = self._monotonic()

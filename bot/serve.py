@@ -204,7 +204,7 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
     try:
         yield
     finally:
-        scheduler.stop()
+        await scheduler.stop()
         bot.deliveries.end()
         await asyncio.wait([sending], timeout=_SENDING_S)
         for task in tasks:

@@ -43,11 +43,10 @@ async def ticking(*ticks: Tick, watched: bool = True) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        held.stop()
+        await held.stop()
         if watching is not None:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-        await asyncio.sleep(0)  # APScheduler stops in a callback
 
 
 @pytest.fixture
@@ -151,4 +150,20 @@ async def test_after_the_clock_is_set_forward_an_hour_one_tick_comes_and_not_the
 
 
 async def test_a_scheduler_that_was_never_started_can_be_stopped() -> None:
-    Scheduler((Tick("clocks", 1, Counted()),)).stop()
+    await Scheduler((Tick("clocks", 1, Counted()),)).stop()
+
+
+async def test_a_tick_under_way_has_ended_when_the_scheduler_has_stopped() -> None:
+    ended = asyncio.Event()
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(EVERY_S)  # as a database takes a moment to undo what was begun
+            ended.set()
+
+    tick = Counted(slow)
+    async with ticking(Tick("clocks", 1, tick)):
+        await tick.next()
+    assert ended.is_set()
