@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -79,8 +80,7 @@ class Scheduler:
     async def _tick(self, tick: Tick) -> None:
         # one that takes long has not stopped, and another would not be let in beside it
         self._last[tick.name] = math.inf
-        task = asyncio.current_task()
-        assert task is not None
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         self._running.add(task)
         try:
             await tick.call()
