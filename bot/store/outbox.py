@@ -1,5 +1,6 @@
 """The deliveries' side of the Store: claimed by one process at a time, in order for each incident and destination."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -16,16 +17,16 @@ _PENDING = ("waiting", "sending")
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
-class Outbox:
+class Outbox(ABC):
     """What :class:`bot.store.sql.SqlStore` knows of deliveries."""
 
     engine: AsyncEngine
 
-    def _writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        raise NotImplementedError
+    @abstractmethod
+    def _writing(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
-    def _reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        raise NotImplementedError
+    @abstractmethod
+    def _reading(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
     async def claim(
         self, now: datetime, *, limit: int, lease_s: float, pages: bool | None = None

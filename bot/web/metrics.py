@@ -11,7 +11,7 @@ _STATES = ("waiting", "sending", "dead")
 
 
 class Metrics:
-    """``deliveries`` gives how many there are by state; empty: the database has not been looked at yet."""
+    """``deliveries`` gives how many there are by state; None: the database has not been looked at yet."""
 
     content_type = CONTENT_TYPE_LATEST
 
