@@ -77,7 +77,8 @@ class Outgoing:
     """A message that must reach somebody.
 
     ``kind`` is ``post`` to ``to`` (a channel's or a user's id, or HOME for the incident's own place), ``card`` (one a
-    place, rendered anew from the incident whenever it is sent), ``channel`` (make the incident's own), or ``page``.
+    place, rendered anew from the incident whenever it is sent), ``run`` (the card of the mitigation whose id is
+    ``template``), ``channel`` (make the incident's own), or ``page``.
     ``aloud`` False: where the incident shares its channel, in the card's thread alone.
     """
 

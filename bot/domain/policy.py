@@ -57,6 +57,43 @@ class Act(StrEnum):
     DECLARE = "declare"
     UPDATE = "update"
     RESOLVE = "resolve"
+    MITIGATE = "mitigate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalRule:
+    """Who approves what; the first rule that fits counts. None: all remedies, all severities.
+
+    ``requester`` None: whoever asked may approve, but for what needs a second person (``approvals``).
+    """
+
+    remedies: frozenset[str] | None = None
+    severities: frozenset[Severity] | None = None
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    """User groups, by their ids (S…)."""
+    approvals: int = 1
+    requester: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mitigations:
+    """How mitigations are approved and carried out. No ``approvers``: nobody may approve any."""
+
+    approvers: tuple[ApprovalRule, ...] = ()
+    approve_within: timedelta = 10 * _MINUTES
+    start_within: timedelta = 2 * _MINUTES
+    per_hour: int = 6
+    rollout_within: timedelta = 15 * _MINUTES
+    """For a rollout that neither ends nor fails by the deployment's own deadline."""
+    verify_within: timedelta = 10 * _MINUTES
+    verify_every: timedelta = timedelta(seconds=10)
+    successes: int = 3
+    """So many in a row count as fixed."""
+    remind_after: timedelta = timedelta(days=1)
+    """How long something temporary is in place before people are reminded, and again."""
+    key_by_form: bool = False
+    """Whether a new key may be entered in Slack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +119,7 @@ class Policy:
     escalations: tuple[Escalation, ...] = (Escalation(page=True),)
     may: Mapping[Act, frozenset[str]] = field(default_factory=dict)
     """User ids by act; an act that is not in it is everybody's but guests'."""
+    mitigations: Mitigations = Mitigations()
     own_channel: bool = False
     channel_name: str = "inc-{id}-{date}-{title}"
     """With ``{id}`` (needed), ``{date}``, ``{title}``."""

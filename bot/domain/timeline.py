@@ -25,6 +25,7 @@ class Kind(StrEnum):
     SNOOZED = "snoozed"
     UPDATE_MISSED = "update missed"
     ESCALATED = "escalated"
+    MITIGATION = "mitigation"
     RESOLVED = "resolved"
     REOPENED = "reopened"
 

@@ -10,6 +10,7 @@ from bot.domain.redaction import MASK, redact
 from bot.domain.signals import Pods, Rollout
 
 REVISION = "deployment.kubernetes.io/revision"
+HASH_LABEL = "pod-template-hash"
 # Terminations within this time count, and a pod must have been missing for so long; decision-table.md, "pods".
 _RECENT = timedelta(minutes=30)
 _SETTLING = timedelta(minutes=2)
@@ -158,6 +159,11 @@ def _value(variable: Object) -> _Shown:
         return _Shown(value, MASK)
     text = redact(value) or "empty"
     return _Shown(value, text if len(text) <= 80 else text[:79] + "…")
+
+
+def shown_value(variable: Object) -> str:
+    """The value of one entry of ``env`` as people may see it: masked where it may be a secret, cut where it is long."""
+    return _value(variable).text
 
 
 def _taken(value_from: Object) -> str:

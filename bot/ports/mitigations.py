@@ -1,0 +1,64 @@
+"""What a remedy is given, and what it plans; the mitigation handler carries the plan out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bot.domain.changes import Change
+from bot.ports.upstreams import ProbeRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Argument:
+    """Something that a person may fill in; ``usual`` is what the form shows first, and what is meant by nothing."""
+
+    name: str
+    label: str
+    usual: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What a remedy plans with: the target as it is. ``arguments`` are what a person has filled in."""
+
+    run: ProbeRun
+    deployment: Mapping[str, Any]
+    replica_sets: Sequence[Mapping[str, Any]]
+    """The deployment's own, by its selector."""
+    arguments: Mapping[str, str]
+    stamp: str
+    """The time of the request (RFC 3339), for what carries one: the same whenever it is planned again."""
+
+
+class Remedy(Protocol):
+    """One remedy. Each file in ``mitigations/`` ends in ``MITIGATION``, one of these or a tuple of them."""
+
+    @property
+    def name(self) -> str:
+        """As in decision-table.md; the YAML file's own remedies are called as it says."""
+
+    @property
+    def what(self) -> str:
+        """What it does, in half a sentence, such as ``queues requests above the limit``."""
+
+    @property
+    def temporary(self) -> bool:
+        """Whether somebody has to take it back when the incident is over."""
+
+    @property
+    def reverts_itself(self) -> bool:
+        """Whether the bot takes it back by itself where it fails or makes things worse."""
+
+    @property
+    def shields(self) -> bool:
+        """Whether it protects users from a fault that stays: the provider's own probes do not judge it."""
+
+    @property
+    def arguments(self) -> Sequence[Argument]: ...
+
+    async def plan(self, ask: Ask) -> Sequence[Change]:
+        """What would be changed; never changes anything. Raises Refusal and UpstreamError."""
+
+    def commands(self, namespace: str, deployment: str, changes: Sequence[Change]) -> Sequence[str]:
+        """The same by kubectl, each a line to paste. ``changes`` empty: the cluster was not reached; the usual ones."""
