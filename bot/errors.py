@@ -14,7 +14,8 @@
         ├── BadAnswer          an answer that makes no sense, or is larger than the limit
         ├── LoginExpired       the cluster or Prometheus no longer knows us
         ├── Forbidden          we may not; the sentence names the missing permission
-        └── NotFound           the thing itself is not there
+        ├── NotFound           the thing itself is not there
+        └── Changed            the object is not as it was when it was read: read it again
 
 Vendor errors are translated into these once, in ``clients/`` and ``slack/messenger``, chained with ``from``.
 """
@@ -106,3 +107,7 @@ class Forbidden(UpstreamError):
 
 class NotFound(UpstreamError):
     """The object asked for does not exist (404)."""
+
+
+class Changed(UpstreamError):
+    """The object has changed since it was read (409): nothing was written."""

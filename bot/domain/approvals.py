@@ -1,11 +1,12 @@
 """Who may approve a mitigation, and whether it has been approved by enough of them; pure."""
 
-from collections.abc import Iterable, Set as AbstractSet
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from bot.domain.causes import Severity
 from bot.domain.incident import Refusal
-from bot.domain.mitigation import Approval, Run
 from bot.domain.policy import ApprovalRule, Mitigations
+from bot.domain.runs import Approval, Run
 
 # At P1 and P2 these need somebody beside whoever asked, where the rule says nothing else.
 _SECOND_PERSON = frozenset({"rotate_key", "rollback"})

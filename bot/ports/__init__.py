@@ -4,7 +4,8 @@ Ports raise only :mod:`bot.errors`. Anything that reads takes or has a limit.
 """
 
 from bot.ports.messages import Charts, File, MessageRef, Messenger, Pager, Reply
-from bot.ports.records import Database, DatabaseState, Delivery, Pending, Store
+from bot.ports.mitigations import Argument, Ask, Remedy
+from bot.ports.records import Database, DatabaseState, Delivery, Frozen, Pending, Runs, Store
 from bot.ports.upstreams import (
     Check,
     CheckResult,
@@ -22,6 +23,8 @@ from bot.ports.upstreams import (
 )
 
 __all__ = [
+    "Argument",
+    "Ask",
     "Charts",
     "Check",
     "CheckResult",
@@ -32,6 +35,7 @@ __all__ = [
     "Delivery",
     "Exchange",
     "File",
+    "Frozen",
     "Http",
     "MessageRef",
     "Messenger",
@@ -41,7 +45,9 @@ __all__ = [
     "Pending",
     "Probe",
     "ProbeRun",
+    "Remedy",
     "Reply",
+    "Runs",
     "Sample",
     "Series",
     "ServiceKey",

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bot.domain.incident import Change, Incident, Outgoing
+from bot.domain.runs import Circumstances, Run, RunChange
 from bot.domain.timeline import Entry
 from bot.ports.messages import MessageRef
 
@@ -31,7 +32,62 @@ class Delivery:
     error: str | None
 
 
-class Store(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """The kill switch is on: no mitigation begins."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
+class Runs(Protocol):
+    """The mitigations in the database. What is written is written whole or not, the incident's timeline with it."""
+
+    async def add_run(self, change: RunChange, *, now: datetime, request: str) -> Run:
+        """Stores a new run; raises AlreadyDone where ``request`` has been carried out before."""
+
+    async def move_run(self, before: Run, change: RunChange, *, now: datetime, request: str | None = None) -> Run:
+        """Stores what became of ``before``, and the runs that begin with it.
+
+        Raises Conflict if ``before`` is no longer the newest, or another process has taken the run; AlreadyDone.
+        """
+
+    async def begin_run(
+        self, before: Run, decide: Callable[[Circumstances], RunChange | None], *, now: datetime
+    ) -> Run | None:
+        """As ``move_run``, with what ``decide`` makes of the circumstances; None where it makes nothing.
+
+        No two runs begin, and none begins while the switch is turned, at the same time.
+        """
+
+    async def run(self, identity: str) -> Run | None: ...
+
+    async def runs(self, incident: int) -> Sequence[Run]:
+        """All of an incident, the oldest first."""
+
+    async def in_place(self, limit: int) -> Sequence[Run]:
+        """Those that have left something temporary in a cluster, the oldest first."""
+
+    async def claim_runs(self, now: datetime, *, limit: int, lease_s: float) -> Sequence[Run]:
+        """Runs to be worked on, for this process alone until the lease ends; each with a new ``fence``."""
+
+    async def renew_run(self, run: Run, now: datetime, *, lease_s: float) -> bool:
+        """Whether the run is still this process's, which it then is for another lease."""
+
+    async def release_run(self, run: Run, now: datetime, *, pause_s: float = 0.0) -> None:
+        """Lets any process take the run, after ``pause_s``."""
+
+    async def tick_runs(self, now: datetime, work: Callable[[Run], RunChange | None], *, limit: int) -> int:
+        """Claims runs whose clocks have run out and stores what ``work`` makes of them; how many there were."""
+
+    async def frozen(self) -> Frozen | None: ...
+
+    async def freeze(self, switch: Frozen | None) -> bool:
+        """Turns the kill switch on, or with None off; whether it was the other way before."""
+
+
+class Store(Runs, Protocol):
     """The database. Everything raises StoreError where it cannot be used; what is written is written whole or not."""
 
     async def check(self) -> None:

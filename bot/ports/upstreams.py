@@ -85,6 +85,13 @@ class Cluster(Protocol):
     def log_chunks(self, pod: str, container: str, *, since_s: int, tail_lines: int) -> AsyncIterator[bytes]:
         """The newest log lines, each led by its RFC 3339 time and a space, in chunks that end at any byte."""
 
+    async def patch(self, kind: str, name: str, patch: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """The object after a JSON merge patch (RFC 7386), or with ``dry_run`` as it would be.
+
+        A patch that names a ``metadata.resourceVersion`` raises Changed where the object has moved on; otherwise as
+        ``get`` does, and BadAnswer, with the API server's reason, where the server refuses what is asked.
+        """
+
     async def may(self, verb: str, resource: str, *, group: str = "", name: str = "", subresource: str = "") -> bool:
         """Whether RBAC lets the bot do that in the namespace (SelfSubjectAccessReview)."""
 
