@@ -232,6 +232,11 @@ def moved_to(incident: Incident, channel: str, now: datetime) -> Change:
     return Change(incident=replace(incident, own_channel=channel), events=(event,), messages=(card, CARD))
 
 
+def saying(change: Change, message: Outgoing) -> Change:
+    """The same, and a message."""
+    return replace(change, messages=(*change.messages, message))
+
+
 def tell(incident: Incident, message: Outgoing) -> Change:
     """Nothing but a message."""
     return Change(incident=incident, messages=(message,))

@@ -40,6 +40,9 @@ class Outcome(StrEnum):
     WORSE = "worse"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    """Nobody knows what became of it; people have to look."""
+    DONE = "done"
+    """Of a revert: all is as it was before."""
 
 
 _S = State
@@ -65,19 +68,18 @@ REVERT = "revert"
 class Plan:
     """What a run will do, as its preview shows it; holds no secret.
 
-    ``pin``: a hash of the pod template (of a Secret: its resourceVersion); ``after``: the hash that the template has
-    when the change is made (empty for a Secret). ``baseline``: which probes were bad before, and what they said.
+    ``pin``: the hash of the pod template that the preview was made of; ``after``: the one that it is to have.
     """
 
-    kind: str
-    """Of the object that is changed: Deployment or Secret."""
-    name: str
-    uid: str
-    pin: str
-    after: str
-    deployment: str
     cluster: str
     namespace: str
+    deployment: str
+    uid: str
+    """The deployment's."""
+    pin: str
+    after: str
+    secret_pin: str = ""
+    """Of a Secret that is changed, ``uid:resourceVersion``; empty: none is."""
     changes: tuple[Change, ...]
     shown: tuple[tuple[str, str, str], ...]
     """(what, old value, new value), for people."""

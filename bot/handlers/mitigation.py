@@ -1,0 +1,217 @@
+"""What people do to mitigations: ask, approve, reject, revert, keep, freeze; ``driving`` carries them out.
+
+Each act is one read, one decision of the domain, and one write that only the first of two that meet can make.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bot.domain import acts, approvals, mitigation
+from bot.domain.causes import Severity
+from bot.domain.incident import HOME, Incident, Outgoing, Refusal, plain
+from bot.domain.policy import Policy
+from bot.domain.runs import REVERT, Approval, Run, RunChange, State
+from bot.errors import AlreadyDone, Conflict
+from bot.ports import Clock, Frozen, Remedy, Store
+from bot.settings import Target
+
+_ATTEMPTS = 8
+_LONGEST_REASON = 1000
+_READ = 100
+_OURS = uuid.UUID("5a4b1c1e-5f0e-4c43-9c0a-6f2d5f7d9a11")
+
+Step = Callable[[Run, datetime], RunChange]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What somebody has filled in. ``never``: why the diagnosis says not to, where they have confirmed to know."""
+
+    incident: int
+    target: str
+    remedy: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    severity: Severity
+    user: str
+    reason: str
+    never: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MitigationHandler:
+    """Raises Refusal and StoreError, both sentences. ``wake`` sends what waits; ``drive`` works on what is to be done."""
+
+    store: Store
+    clock: Clock
+    policy: Policy
+    remedies: Mapping[str, Remedy]
+    targets: Mapping[str, Target]
+    wake: Callable[[], None] = lambda: None
+    drive: Callable[[], None] = lambda: None
+
+    async def ask(self, asked: Asked, request: str) -> Run:
+        """A run whose preview is made next; the one that the same ``request`` has made before."""
+        reason = _text(asked.reason)
+        if not reason:
+            raise Refusal("Say why.")
+        if asked.remedy not in self.remedies:
+            raise Refusal(f"There is no remedy called {asked.remedy}; there are {', '.join(self.remedies)}.")
+        if asked.target not in self.targets or not self.targets[asked.target].kubernetes.configured:
+            raise Refusal("No cluster is configured for that target; set KUBECONFIG, or run in the cluster.")
+        await self._thawed()
+        run = Run(
+            id=_id(request),
+            incident=asked.incident,
+            target=asked.target,
+            remedy=asked.remedy,
+            arguments={name: _text(value) for name, value in asked.arguments.items()},
+            severity=asked.severity,
+            requested_by=asked.user,
+            reason=reason,
+            requested_at=self.clock.now(),
+            never=asked.never,
+            temporary=self.remedies[asked.remedy].temporary,
+        )
+        return await self._added(run, request)
+
+    async def approve(
+        self, identity: str, user: str, groups: AbstractSet[str], request: str, *, glass: str | None = None
+    ) -> Run:
+        """``groups``: the user groups that ``user`` is in. ``glass``: why it cannot wait for others."""
+        reason = "" if glass is None else approvals.glass_reason(_text(glass))
+        limits = self.policy.mitigations
+
+        def step(run: Run, now: datetime) -> RunChange:
+            rule = approvals.check(run, user, groups, limits, glass=bool(reason))
+            given = Approval(user=user, at=now, reason=reason)
+            return mitigation.approved(run, given, enough=approvals.enough(run, rule, given), policy=limits)
+
+        return await self._act(identity, step, request)
+
+    async def reject(self, identity: str, user: str, reason: str, request: str) -> Run:
+        return await self._act(identity, lambda run, now: mitigation.rejected(run, user, _text(reason), now), request)
+
+    async def keep(self, identity: str, user: str, reason: str, request: str) -> Run:
+        """Leaves what is temporary in place, for a reason."""
+        limits = self.policy.mitigations
+        return await self._act(
+            identity, lambda run, now: mitigation.keep(run, user, _text(reason), now, limits), request
+        )
+
+    async def revert(self, identity: str, user: str, reason: str, request: str) -> Run:
+        """A run that takes another one back, with a preview and approvals of its own."""
+        await self._thawed()
+        before = await self.one(identity)
+        why = _text(reason)
+        if not why:
+            raise Refusal("Say why.")
+        return await self._added(mitigation.revert_of(before, _id(request), user, why, self.clock.now()), request)
+
+    async def freeze(self, user: str, reason: str) -> bool:
+        """Lets no mitigation begin; False: it was so already."""
+        why = _text(reason)
+        if not why:
+            raise Refusal("Say why: `/mistral freeze a deploy is going on`.")
+        switch = Frozen(by=user, at=self.clock.now(), reason=why)
+        turned = await self.store.freeze(switch)
+        if turned:
+            await self._announce(user, f"mitigations frozen: {why}", {"by": user, "reason": why, "on": True})
+        return turned
+
+    async def unfreeze(self, user: str) -> bool:
+        turned = await self.store.freeze(None)
+        if turned:
+            await self._announce(user, "mitigations may begin again", {"by": user, "reason": "", "on": False})
+        return turned
+
+    async def one(self, identity: str) -> Run:
+        """The run; raises Refusal where there is none."""
+        found = await self.store.run(identity)
+        if found is None:
+            raise Refusal("That mitigation is not known any more.")
+        return found
+
+    async def commands(self, target: str, remedy: str, run: Run | None = None) -> tuple[str, ...]:
+        """The same by kubectl, ready to paste: of a run's own plan, else as usual."""
+        if run is not None and run.plan is not None:
+            return run.plan.commands
+        if run is not None and run.remedy == REVERT:
+            undone = await self.one(run.arguments["of"])
+            remedy = undone.remedy
+        kubernetes = self.targets[target].kubernetes
+        return tuple(self.remedies[remedy].commands(kubernetes.namespace, kubernetes.deployment, ()))
+
+    async def tick(self) -> int:
+        """Looks at all clocks that have run out; how many there were."""
+        now, limits = self.clock.now(), self.policy.mitigations
+        found = await self.store.tick_runs(now, lambda run: mitigation.tick(run, now, limits), limit=_READ)
+        if found:
+            self.wake()
+        return found
+
+    async def _added(self, run: Run, request: str) -> Run:
+        incident = await self.store.incident(run.incident)
+        if incident is None:
+            raise Refusal(f"There is no incident INC-{run.incident}.")
+        if run.remedy != REVERT and not incident.open:
+            raise Refusal(f"{incident.name} is resolved; `/mistral reopen {incident.id}` opens it again.")
+        try:
+            added = await self.store.add_run(mitigation.asked(run), now=run.requested_at, request=request)
+        except AlreadyDone:
+            added = await self.one(run.id)
+        self.wake()
+        self.drive()
+        return added
+
+    async def _act(self, identity: str, step: Step, request: str) -> Run:
+        for _ in range(_ATTEMPTS):
+            before = await self.one(identity)
+            now = self.clock.now()
+            try:
+                after = await self.store.move_run(before, step(before, now), now=now, request=request)
+            except AlreadyDone:
+                return before
+            except Conflict:
+                continue
+            self.wake()
+            if after.state is State.APPROVED:
+                self.drive()
+            return after
+        raise Conflict("That mitigation is being changed by others at the same time; try again.")
+
+    async def _thawed(self) -> None:
+        frozen = await self.store.frozen()
+        if frozen is not None:
+            raise Refusal(f"Mitigations are frozen by <@{frozen.by}>: {frozen.reason}. `/mistral unfreeze` ends that.")
+
+    async def _announce(self, user: str, text: str, context: Mapping[str, object]) -> None:
+        """In every open incident's timeline and channel."""
+        for incident in await self.store.listed(open_only=True, limit=_READ):
+            await self._noted(incident, user, text, Outgoing(kind="post", to=HOME, template="frozen", context=context))
+        self.wake()
+
+    async def _noted(self, incident: Incident, user: str, text: str, message: Outgoing) -> None:
+        for _ in range(_ATTEMPTS):
+            now = self.clock.now()
+            noted = acts.note(incident, text, user, now)
+            try:
+                await self.store.save(incident, acts.saying(noted, message), now=now)
+            except Conflict:
+                found = await self.store.incident(incident.id)
+                if found is None:
+                    return
+                incident = found
+            else:
+                return
+
+
+def _id(request: str) -> str:
+    """The same request, delivered twice, asks for the same run."""
+    return uuid.uuid5(_OURS, request).hex
+
+
+def _text(said: str) -> str:
+    return plain(said)[:_LONGEST_REASON]
