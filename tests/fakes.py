@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from bot.configuration import load
-from bot.errors import BotError, Forbidden, NotFound
+from bot.errors import BotError, Changed, Forbidden, NotFound
 from bot.ports import Exchange, ProbeRun, Sample, Series, ServiceKey
+from bot.sandbox.kubernetes_patch import merge_patch
 from bot.settings import Target
 
 _T = TypeVar("_T")
@@ -108,6 +110,8 @@ def _or_raise(result: Sequence[_T] | BotError) -> Sequence[_T]:
 class FakeCluster:
     """Objects by kind, log bytes by pod; kinds in ``forbidden`` and everything under ``error`` raise.
 
+    ``forbidden`` may name a verb too, as ``patch Deployment``. A patch puts another object in the old one's place.
+
     ``list`` ignores a selector unless it is a plain ``key=value,…``, which must then be among the labels.
     """
 
@@ -121,23 +125,25 @@ class FakeCluster:
     """Pods whose log is told and then never ends."""
     read_logs: list[tuple[str, str, int, int]] = field(default_factory=list)
     """(pod, container, since_s, tail_lines) of each log that was asked for."""
+    patches: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
+    """(kind, name, patch) of each that was made; dry runs are not among them."""
 
-    def _may_read(self, verb: str, kind: str, name: str = "") -> None:
+    def _may(self, verb: str, kind: str, name: str = "") -> None:
         if self.error is not None:
             raise self.error
-        if kind in self.forbidden:
+        if self.forbidden & {kind, f"{verb} {kind}"}:
             plural = {"NetworkPolicy": "networkpolicies", "Pod/log": "pods/log"}.get(kind, f"{kind.lower()}s")
             raise Forbidden(f"forbidden: {verb} {plural}{name and '/' + name} in {self.namespace}")
 
     async def get(self, kind: str, name: str) -> dict[str, Any]:
-        self._may_read("get", kind, name)
+        self._may("get", kind, name)
         for held in self.objects.get(kind, ()):
             if held["metadata"]["name"] == name:
                 return held
         raise NotFound(f"there is no {kind} {name} in {self.namespace}")
 
     async def list(self, kind: str, *, selector: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        self._may_read("list", kind)
+        self._may("list", kind)
         wanted = {} if selector is None else dict(part.split("=", 1) for part in selector.split(",") if "=" in part)
         for held in self.objects.get(kind, ()):
             labels = held["metadata"].get("labels") or {}
@@ -145,7 +151,7 @@ class FakeCluster:
                 yield held
 
     async def log_chunks(self, pod: str, container: str, *, since_s: int, tail_lines: int) -> AsyncIterator[bytes]:
-        self._may_read("get", "Pod/log")
+        self._may("get", "Pod/log")
         self.read_logs.append((pod, container, since_s, tail_lines))
         held = self.logs.get(pod)
         if held is None:
@@ -155,10 +161,26 @@ class FakeCluster:
         if pod in self.endless:
             await asyncio.Event().wait()
 
+    async def patch(self, kind: str, name: str, patch: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        self._may("patch", kind, name)
+        held = await self.get(kind, name)
+        version = held["metadata"].get("resourceVersion", "1")
+        if patch.get("metadata", {}).get("resourceVersion", version) != version:
+            raise Changed(f"{kind.lower()}s/{name} in {self.namespace} has changed since it was read")
+        made: dict[str, Any] = merge_patch(deepcopy(held), patch)
+        if made.get("spec") != held.get("spec"):
+            made["metadata"]["generation"] = held["metadata"].get("generation", 1) + 1
+        if not dry_run:
+            made["metadata"]["resourceVersion"] = str(int(version) + 1)
+            self.objects = {**self.objects, kind: [made if one is held else one for one in self.objects[kind]]}
+            self.patches.append((kind, name, patch))
+        return made
+
     async def may(self, verb: str, resource: str, *, group: str = "", name: str = "", subresource: str = "") -> bool:
         if self.error is not None:
             raise self.error
-        return resource not in {kind.lower() + "s" for kind in self.forbidden} | self.forbidden
+        kinds = {kind.lower() + "s" for kind in self.forbidden} | self.forbidden
+        return not kinds & {resource, f"{verb} {resource}"}
 
 
 async def read_each_time(what: str, read: Callable[[], Awaitable[Any]]) -> Any:

@@ -6,15 +6,18 @@ transport reads answers whole, whatever their size.
 
 import asyncio
 import json
+import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from bot.clients.kubeconfig import LOG_IN_AGAIN, Login, load_vendor, log_in
 from bot.clients.proxies import proxy_for
-from bot.errors import BadAnswer, Forbidden, LoginExpired, NotFound, Unreachable
+from bot.domain.objects import each
+from bot.domain.redaction import redact
+from bot.errors import BadAnswer, Changed, Forbidden, LoginExpired, NotFound, Unreachable
 from bot.settings import Kubernetes, Limits, Network
 
 if TYPE_CHECKING:
@@ -33,6 +36,12 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _ERROR_BYTES = 64_000
 # A login is not read anew more often than this, in seconds: a revoked token would run the login command each time.
 _LOGIN_AGE_S = 15.0
+# Who made a change, as the API server notes it in managedFields.
+_FIELD_MANAGER = "mistral-bot"
+_MERGE_PATCH = "application/merge-patch+json"
+# What the server quotes of a refused object may be a secret: the value that it finds invalid, and the text around it.
+_QUOTED_VALUE = re.compile(r"(?s)^((?:Invalid|Unsupported|Duplicate) value|Not found): (?:(?:.*[\"}\])]|\S+): |.*$)")
+_QUOTED_TEXT = re.compile(r"(?s),? ?error found in #.*")
 
 
 class KubernetesCluster:
@@ -88,6 +97,12 @@ class KubernetesCluster:
         async with self._answer("GET", f"{self._path('Pod', pod)}/log", "get pods/log", query=query) as answer:
             async for chunk in answer.content.iter_any():
                 yield chunk
+
+    async def patch(self, kind: str, name: str, patch: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """The object after a merge patch; raises as ``get`` does, and Changed. Unreachable: it may have been made."""
+        asked = f"patch {_RESOURCES[kind][1]}/{name}"
+        query = {"fieldManager": _FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
+        return await self._json("PATCH", self._path(kind, name), asked, query=query, body=patch)
 
     async def may(self, verb: str, resource: str, *, group: str = "", name: str = "", subresource: str = "") -> bool:
         """Whether RBAC lets the bot do that in the namespace (SelfSubjectAccessReview)."""
@@ -181,6 +196,8 @@ class KubernetesCluster:
         authorization = await login.authorization()
         if authorization:
             headers["Authorization"] = authorization
+        if method == "PATCH":
+            headers["Content-Type"] = _MERGE_PATCH
         return await self._session.request(
             method,
             login.server + path,
@@ -214,9 +231,12 @@ class KubernetesCluster:
         where = f"{asked} in {self._settings.namespace}"
         if answer.status == 401:
             return LoginExpired(f"the cluster does not know us any more: {LOG_IN_AGAIN}")
+        content = await _read(answer, _ERROR_BYTES)
+        if asked.startswith("patch "):
+            return _patch_refused(answer.status, _status(content), where)
         if answer.status == 403:
             return Forbidden(f"forbidden: {where}")
-        said = _message(await _read(answer, _ERROR_BYTES))
+        said = _message(_status(content))
         if answer.status == 404 or (answer.status == 400 and asked == "get pods/log"):
             return NotFound(said or f"not found: {where}")
         return BadAnswer(f"the cluster answered {answer.status} to {where}" + (f": {said}" if said else ""))
@@ -232,14 +252,50 @@ async def _read(answer: "ClientResponse", limit: int) -> bytes:
     return bytes(content)
 
 
-def _message(content: bytes) -> str:
-    """The sentence of a Status object, cut; empty where it is none (a proxy's page is not for people)."""
+def _status(content: bytes) -> Mapping[str, Any]:
+    """The Status object of a refusal; empty where it is none (a proxy's page is not for people)."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
-        return ""
-    said = document.get("message") if isinstance(document, dict) and document.get("kind") == "Status" else None
-    return "".join(c if c.isprintable() else " " for c in said[:200]) if isinstance(said, str) else ""
+        return {}
+    return document if isinstance(document, dict) and document.get("kind") == "Status" else {}
+
+
+def _message(status: Mapping[str, Any]) -> str:
+    """The sentence of a Status object, cut."""
+    said = status.get("message")
+    return _printable(said) if isinstance(said, str) else ""
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:200])
+
+
+def _patch_refused(code: int, status: Mapping[str, Any], where: str) -> Exception:
+    """The error of a patch that was refused, without the values that the server may quote."""
+    said = str(status.get("message", ""))
+    # a policy's no is a 403 too, but no Role would change it
+    policy = said.startswith("admission webhook ")
+    if code == 403 and not policy:
+        return Forbidden(f"forbidden: {where}")
+    if code == 404:
+        return NotFound(_message(status) or f"not found: {where}")
+    if code == 409:
+        return Changed(f"{where.removeprefix('patch ')} has changed since it was read")
+    causes = [_cause(one) for one in each(status, "details", "causes")]
+    if where.startswith("patch secrets/"):
+        # a webhook or a decoder says what it likes, and here all that there is to quote is secret
+        why = "; ".join(causes) or str(status.get("reason", ""))
+    else:
+        why = "; ".join(causes) or _QUOTED_TEXT.sub("", said)
+    shown = _printable(redact(why))
+    return BadAnswer(f"the cluster answered {code} to {where}" + (f": {shown}" if shown else ""))
+
+
+def _cause(cause: Mapping[str, Any]) -> str:
+    """One thing that is wrong with an object, such as ``spec.replicas: Invalid value: must be greater than 0``."""
+    said = _QUOTED_VALUE.sub(r"\1: ", str(cause.get("message"))).removesuffix(": ")
+    return f"{cause.get('field')}: {said}"
 
 
 def _why(error: BaseException) -> str:
