@@ -202,7 +202,7 @@ class PodFacts:
             return  # an evicted pod stays listed for days, and another runs in its place
         self.seen += 1
         self.restarts += sum(whole(state.get("restartCount"), 0) for state in states)
-        self._waiting.update({reason for state in states if (reason := _reason(state, "state", "waiting"))})
+        self._waiting.update({reason for state in states if (reason := reason_of(state, "state", "waiting"))})
         started = moment(status.get("startTime")) or moment(metadata.get("creationTimestamp"))
         if started:
             self._starts.append(started)
@@ -211,7 +211,7 @@ class PodFacts:
         if _is_ready(status):
             self.ready += 1
         else:
-            self._not_ready_since.append(moment(_condition(status, "Ready").get("lastTransitionTime")) or started)
+            self._not_ready_since.append(moment(condition(status, "Ready").get("lastTransitionTime")) or started)
 
     def _recent_ends(self, states: Iterable[Object]) -> Iterator[str]:
         for state in states:
@@ -241,7 +241,7 @@ class PodFacts:
         if self.seen < desired:
             # no pod tells of one that was never made; the deployment does
             for kind, told in (("Available", "False"), ("ReplicaFailure", "True")):
-                condition = _condition(within(deployment, "status"), kind)
+                condition = condition(within(deployment, "status"), kind)
                 if condition.get("status") == told:
                     since.append(moment(condition.get("lastTransitionTime")))
         return any(one is not None and self._now - one >= _SETTLING for one in since)
@@ -249,17 +249,19 @@ class PodFacts:
 
 def _is_ready(status: Object) -> bool:
     """By its condition; where it has none by its containers, else by whether it runs."""
-    told = _condition(status, "Ready").get("status")
+    told = condition(status, "Ready").get("status")
     if told is not None:
         return bool(told == "True")
     states = each(status, "containerStatuses")
     return all(state.get("ready") is True for state in states) if states else status.get("phase") == "Running"
 
 
-def _condition(status: Object, kind: str) -> Object:
+def condition(status: Object, kind: str) -> Object:
+    """The condition of that type in a status; empty where there is none."""
     return next((one for one in each(status, "conditions") if one.get("type") == kind), {})
 
 
-def _reason(state: Object, where: str, kind: str) -> str | None:
+def reason_of(state: Object, where: str, kind: str) -> str | None:
+    """Why a container is as it is; ``where`` is state or lastState, ``kind`` is waiting or terminated."""
     reason = within(state, where, kind).get("reason")
     return None if reason is None else str(reason)
