@@ -1,5 +1,6 @@
 """Facts from Kubernetes objects as the API gives them (dicts): a deployment's template, its ReplicaSets, its pods."""
 
+import base64
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -77,6 +78,51 @@ def _whole_secrets(pod_template: Object) -> set[str]:
     }
 
 
+def key_containers(deployment: Object, reference: KeyReference | None) -> list[str]:
+    """The containers (no init containers) that take Mistral's key from ``reference``; None: that have it in themselves.
+
+    Of a Secret that is taken whole: as variables or as files.
+    """
+    pod_template = template(deployment)
+    volumes = {
+        volume.get("name")
+        for volume in each(pod_template, "spec", "volumes")
+        if reference is not None and reference.secret in _whole_secrets({"spec": {"volumes": [volume]}})
+    }
+
+    def takes(container: Object) -> bool:
+        if reference is None:
+            names = (str(variable.get("name")).upper() for variable in each(container, "env"))
+            return any("MISTRAL" in name and "KEY" in name for name in names)
+        if reference.key is not None:
+            return any(taken == reference for _, taken in _key_references(container))
+        sources = (within(source, "secretRef").get("name") for source in each(container, "envFrom"))
+        mounted = {mount.get("name") for mount in each(container, "volumeMounts")}
+        return reference.secret in sources or bool(volumes & mounted)
+
+    return [str(one.get("name")) for one in containers(pod_template, init=False) if takes(one)]
+
+
+def key_entry(reference: KeyReference, data: Object, usual_key: str) -> str:
+    """The key within the Secret; of a Secret that is taken whole the usual one, else one that sounds like it."""
+    if reference.key is not None or usual_key in data:
+        return reference.key or usual_key
+    sounding = (name for name in sorted(data) if "MISTRAL" in name.upper() and "KEY" in name.upper())
+    return next(sounding, usual_key)
+
+
+def secret_key(secret: Object | None, entry: str) -> str | None:
+    """The key that an entry of a Secret holds; None where there is none that a header can carry."""
+    encoded = within(secret, "data").get(entry)
+    try:
+        # a line feed within is no part of it
+        value = base64.b64decode("".join(str(encoded or "").split()), validate=True).decode("ascii").strip()
+    except ValueError:
+        return None
+    # one word of printable characters
+    return value if value and value.isprintable() and " " not in value else None
+
+
 def uses_proxy(deployment: Object) -> bool:
     """Whether the pod template sends HTTPS through a proxy."""
     names = {str(v.get("name")).upper() for c in containers(template(deployment)) for v in each(c, "env")}
@@ -85,7 +131,7 @@ def uses_proxy(deployment: Object) -> bool:
 
 def newest_rollout(deployment: Object, replica_sets: Iterable[Object]) -> Rollout:
     """The newest ReplicaSet with replicas and a revision above 1, with what it changed; empty where there is none."""
-    by_revision = {number: held for held in replica_sets if (number := _revision(deployment, held))}
+    by_revision = revisions(deployment, replica_sets)
     running = [number for number, held in by_revision.items() if whole(within(held, "spec").get("replicas"), 0) > 0]
     newest = max(running, default=0)
     if newest <= 1:
@@ -97,6 +143,11 @@ def newest_rollout(deployment: Object, replica_sets: Iterable[Object]) -> Rollou
         created=moment(within(by_revision[newest], "metadata").get("creationTimestamp")),
         changes=changed[:_MOST_CHANGES],
     )
+
+
+def revisions(deployment: Object, replica_sets: Iterable[Object]) -> dict[int, Object]:
+    """The deployment's own ReplicaSets by the number of their revision."""
+    return {number: held for held in replica_sets if (number := _revision(deployment, held))}
 
 
 def _revision(deployment: Object, replica_set: Object) -> int:
