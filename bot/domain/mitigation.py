@@ -21,7 +21,7 @@ def card(run: Run) -> Outgoing:
 def asked(run: Run) -> RunChange:
     """Somebody, or the bot, wants it; the preview comes next."""
     event = _event(run, run.requested_at, run.requested_by, f"{run.remedy} asked for: {run.reason}")
-    return RunChange(run=run, events=(event,))
+    return RunChange(run=run, events=(event,), messages=(card(run),))
 
 
 def proposed(run: Run, plan: Plan, now: datetime, policy: Mitigations) -> RunChange:
@@ -141,7 +141,7 @@ def superseded(run: Run, said: str, new_id: str, now: datetime) -> RunChange:
         requested_at=now,
     )
     event = _event(after, now, BOT, f"{run.remedy} not done: {said}")
-    return RunChange(run=after, events=(event, *asked(again).events), messages=(card(after),), more=(again,))
+    return RunChange(run=after, events=(event, *asked(again).events), messages=(card(after), card(again)), more=(again,))
 
 
 def revert_of(run: Run, new_id: str, user: str, reason: str, now: datetime, *, automatic: bool = False) -> Run:

@@ -42,7 +42,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class MitigationHandler:
-    """Raises Refusal and StoreError, both sentences. ``wake`` sends what waits; ``drive`` works on what is to be done."""
+    """Raises Refusal and StoreError, both sentences. ``wake`` sends what waits; ``drive`` goes on with runs."""
 
     store: Store
     clock: Clock

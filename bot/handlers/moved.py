@@ -1,0 +1,14 @@
+"""What is raised where the cluster is not as a preview showed it, and what marks an object as changed by a run."""
+
+from bot.errors import BotError
+
+RUN = "mistral-bot/run"
+"""The annotation that holds the id of the run that changed the object last."""
+
+
+class Moved(BotError):
+    """What would be changed is not what the preview showed; the text is a sentence."""
+
+
+class TooLate(BotError):
+    """It was to begin earlier; nothing was changed."""

@@ -1,0 +1,141 @@
+"""The part of a key's rotation that touches the Secret: writes the new key, and puts the old one back if it must.
+
+The key goes from Secret to Secret and stands in no message, log, event or database. While the run is under way the old
+key stays in the same Secret, so that a restart of the bot does not lose it.
+"""
+
+import base64
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.domain.changes import KeyChange
+from bot.domain.objects import Object, within
+from bot.domain.runs import Plan, Run
+from bot.errors import BadAnswer, Changed, NotFound, UpstreamError
+from bot.handlers.moved import RUN, Moved
+from bot.handlers.planning import secret_pin
+from bot.ports import Cluster, Exchange, ProbeRun
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+_REFUSED = (401, 403)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotation:
+    """Keys are handled here alone; ``check_s`` bounds the question whether Mistral takes one."""
+
+    check_s: float = 5.0
+
+    async def write(self, run: Run, plan: Plan, asks: ProbeRun, annotations: Mapping[str, str]) -> None:
+        """The new key into the Secret, where it is not there yet. Raises Moved and UpstreamError, which hold no key."""
+        cluster = _cluster(asks)
+        for change in _keys(plan):
+            held = await cluster.get("Secret", change.secret)
+            if within(held, "metadata", "annotations").get(RUN) == run.id:
+                continue
+            if secret_pin(held) != plan.secret_pin:
+                raise Moved(f"The Secret {change.secret} was changed since the preview.")
+            new = await self._new_key(cluster, change)
+            if await self._takes(asks, new) is not True:
+                raise BadAnswer("Mistral does not take the new key; the old one stays")
+            old = within(held, "data").get(change.entry)
+            data = {change.entry: new, **({} if old is None else {_kept(run, change): old})}
+            try:
+                await cluster.patch("Secret", change.secret, _patch(held, data, annotations))
+            except Changed:
+                raise Moved(f"The Secret {change.secret} was changed since the preview.") from None
+
+    async def written(self, run: Run, plan: Plan, asks: ProbeRun) -> bool:
+        """Whether the new key is in the Secret already."""
+        held = [await _cluster(asks).get("Secret", change.secret) for change in _keys(plan)]
+        return any(within(one, "metadata", "annotations").get(RUN) == run.id for one in held)
+
+    async def put_back(self, run: Run, plan: Plan, asks: ProbeRun) -> str:
+        """The old key back into the Secret unless it is known to be bad; a sentence that says what was done."""
+        cluster, said = _cluster(asks), ""
+        for change in _keys(plan):
+            old = within(await cluster.get("Secret", change.secret), "data").get(_kept(run, change))
+            if old is None:
+                continue
+            if await self._takes(asks, str(old)) is False:
+                await self._settle(cluster, run, change, {})
+                said = "The old key is refused by Mistral too, so the new one stays."
+            else:
+                await self._settle(cluster, run, change, {change.entry: old})
+                said = "The old key was put back."
+        return said
+
+    async def forget(self, run: Run, plan: Plan, asks: ProbeRun) -> None:
+        """The old key is not needed any more."""
+        for change in _keys(plan):
+            await self._settle(_cluster(asks), run, change, {})
+
+    async def _settle(self, cluster: Cluster, run: Run, change: KeyChange, data: Mapping[str, Any]) -> None:
+        """Writes ``data`` and takes the kept key out, if it is there."""
+        for _ in range(_ATTEMPTS):
+            held = await cluster.get("Secret", change.secret)
+            if _kept(run, change) not in within(held, "data"):
+                return
+            try:
+                await cluster.patch("Secret", change.secret, _patch(held, {**data, _kept(run, change): None}, {}))
+            except Changed:
+                continue
+            return
+        raise Changed(f"the Secret {change.secret} is being changed by somebody else all the time")
+
+    async def _new_key(self, cluster: Cluster, change: KeyChange) -> str:
+        """As the Secret holds it, in base64."""
+        try:
+            source = await cluster.get("Secret", change.source)
+        except NotFound:
+            raise Moved(f"The Secret {change.source} is not there any more.") from None
+        if within(source, "metadata").get("resourceVersion") != change.source_version:
+            raise Moved(f"The Secret {change.source} was changed since the preview.")
+        held = within(source, "data").get(change.source_entry)
+        if not held:
+            raise Moved(f"The Secret {change.source} has no key {change.source_entry} any more.")
+        return str(held)
+
+    async def _takes(self, asks: ProbeRun, encoded: str) -> bool | None:
+        """Whether Mistral takes a key; None: that cannot be told."""
+        try:
+            key = base64.b64decode(encoded, validate=True).decode("ascii").strip()
+        except ValueError:
+            return False
+        if not key.isprintable() or " " in key or not key:
+            return False
+        answer: Exchange = await asks.http.fetch(
+            "GET",
+            f"{asks.target.mistral.api_url}/v1/models",
+            timeout_s=self.check_s,
+            headers={"Authorization": f"Bearer {key}"},
+        )
+        if answer.status in _REFUSED:
+            return False
+        return True if answer.status == 200 and answer.failure is None else None
+
+
+def _keys(plan: Plan) -> list[KeyChange]:
+    return [change for change in plan.changes if isinstance(change, KeyChange)]
+
+
+def _kept(run: Run, change: KeyChange) -> str:
+    """The entry in which the old key waits; a dot keeps it from becoming a variable of the pods."""
+    return f"{change.entry}.before-{run.id[:8]}"
+
+
+def _cluster(asks: ProbeRun) -> Cluster:
+    if asks.cluster is None:
+        raise UpstreamError("the cluster is not configured any more")
+    return asks.cluster
+
+
+def _patch(secret: Object, data: Mapping[str, Any], annotations: Mapping[str, str]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"resourceVersion": within(secret, "metadata").get("resourceVersion")}
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {"metadata": metadata, "data": dict(data)}
