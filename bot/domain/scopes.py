@@ -15,5 +15,6 @@ SCOPES: dict[str, str] = {
     "im:write": "to remind the commander",
     "pins:write": "to pin an incident's card",
     "reactions:read": "to put a message with a pushpin into the timeline",
+    "usergroups:read": "to look who is in the user groups that approve mitigations",
     "users:read": "to tell guests from others",
 }

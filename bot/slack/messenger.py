@@ -229,6 +229,11 @@ class SlackMessenger:
         found = await self._call(self.client.users_info, user=user)
         return dict(found["user"])
 
+    async def group_members(self, group: str) -> frozenset[str]:
+        """The users in a user group, by their ids."""
+        found = await self._call(self.client.usergroups_users_list, usergroup=group)
+        return frozenset(map(str, found["users"]))
+
     async def whisper(self, channel: str, user: str, reply: Reply) -> None:
         """A message that only ``user`` sees."""
         message = self.renderer.message(reply)

@@ -225,6 +225,7 @@ async def test_a_direct_message_goes_by_the_person_or_the_opened_channel(
         ("reactions.add", {"channel": HERE}, "reactions:write", "reactions:write"),
         ("users.info", {"user": "U0GUEST"}, "users:read", "users:read"),
         ("usergroups.list", {}, "usergroups:read", "usergroups:read"),
+        ("usergroups.users.list", {"usergroup": "S0ONCALL"}, "usergroups:read", "usergroups:read"),
         ("chat.delete", {"channel": HERE}, "chat:write", "chat:write"),
     ],
 )
@@ -244,3 +245,14 @@ async def test_one_of_two_scopes_does(server: SlackServer, client: AsyncWebClien
     told = await refused(client, "conversations.setTopic", channel=HERE, topic="no more")
     assert told["needed"] == "channels:manage,channels:write.topic"
     assert (await client.usergroups_list())["usergroups"][0]["handle"] == "on-call"
+
+
+async def test_who_is_in_a_user_group_is_told_and_another_is_not_there(
+    server: SlackServer, client: AsyncWebClient
+) -> None:
+    held = await client.usergroups_users_list(usergroup="S0ONCALL")
+    assert held["users"] == ["U0APPROVER", "U0COMMANDER"]
+    server.workspace.usergroup_members["S0ONCALL"].remove("U0APPROVER")
+    assert (await client.usergroups_users_list(usergroup="S0ONCALL"))["users"] == ["U0COMMANDER"]
+    for group, error in (("S0NOBODY", "no_such_subteam"), ("", "invalid_arguments")):
+        assert (await refused(client, "usergroups.users.list", usergroup=group))["error"] == error

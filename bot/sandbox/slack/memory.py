@@ -23,6 +23,7 @@ class Memory:
             for channel, name in (("C0INCIDENTS", "incidents"), ("C0GENERAL", "general"))
         }
         self.usergroups = {"S0ONCALL": "on-call"}
+        self.usergroup_members = {"S0ONCALL": ["U0APPROVER", "U0COMMANDER"]}
         self.scopes: set[str] = set()
         """What the bot's token may do; the server grants all that there is."""
         self.messages: list[Message] = []

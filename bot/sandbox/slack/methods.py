@@ -68,6 +68,15 @@ def usergroups_list(workspace: Memory, arguments: Arguments) -> Answer:
     return {"usergroups": [{"id": group, "team_id": TEAM, "handle": name, "name": name} for group, name in groups]}
 
 
+def usergroups_users_list(workspace: Memory, arguments: Arguments) -> Answer:
+    group = str(arguments.get("usergroup") or "")
+    if not group:
+        raise SlackRefusal("invalid_arguments")
+    if group not in workspace.usergroups:
+        raise SlackRefusal("no_such_subteam")
+    return {"users": list(workspace.usergroup_members.get(group, ()))}
+
+
 METHODS: dict[str, Callable[[Memory, Arguments], Answer]] = {
     "api.test": api_test,
     "auth.test": auth_test,
@@ -95,6 +104,7 @@ METHODS: dict[str, Callable[[Memory, Arguments], Answer]] = {
     "pins.remove": chat.pins_remove,
     "reactions.add": chat.reactions_add,
     "usergroups.list": usergroups_list,
+    "usergroups.users.list": usergroups_users_list,
     "users.info": users_info,
     "views.open": views.views_open,
     "views.publish": views.views_publish,

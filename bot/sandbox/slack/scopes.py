@@ -42,6 +42,7 @@ NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
     "pins.remove": dict.fromkeys(_KINDS, ("pins:write",)),
     "reactions.add": dict.fromkeys(_KINDS, ("reactions:write",)),
     "usergroups.list": {"public": ("usergroups:read",)},
+    "usergroups.users.list": {"public": ("usergroups:read",)},
     "users.info": {"public": ("users:read",)},
 }
 # what Slack delivers only to those who hold it, and what widens chat.postMessage
