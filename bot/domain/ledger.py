@@ -1,0 +1,29 @@
+"""What mitigations have left in the cluster: what can be taken back, and what holds up the end of an incident; pure."""
+
+from collections.abc import Iterable
+
+from bot.domain.changes import AnnotationChange, KeyChange
+from bot.domain.incident import Refusal
+from bot.domain.runs import IN_FLIGHT, REVERT, Run, State
+
+
+def unsettled(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """What is temporary, is in place or about to be, and has been neither reverted nor kept."""
+    return tuple(run for run in runs if run.temporary and not run.kept and (run.in_place or run.state in IN_FLIGHT))
+
+
+def must_be_settled(runs: Iterable[Run]) -> None:
+    """Raises Refusal where something holds up resolving; no reason overrides it, but each can be kept for one."""
+    if held := unsettled(runs):
+        names = ", ".join(dict.fromkeys(run.remedy for run in held))
+        raise Refusal(f"Revert or keep first what is still in place: {names}. `/mistral revert` shows the buttons.")
+
+
+def revertible(run: Run) -> bool:
+    """Whether taking it back changes anything: a restart leaves nothing behind, and an old key is kept nowhere."""
+    if run.state is not State.ENDED or run.applied_at is None or run.reverted_by is not None or run.plan is None:
+        return False
+    changes = run.plan.changes
+    if run.remedy == REVERT or any(isinstance(change, KeyChange) for change in changes):
+        return False
+    return any(not isinstance(change, AnnotationChange) for change in changes)
