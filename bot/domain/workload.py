@@ -292,9 +292,9 @@ class PodFacts:
         if self.seen < desired:
             # no pod tells of one that was never made; the deployment does
             for kind, told in (("Available", "False"), ("ReplicaFailure", "True")):
-                condition = condition(within(deployment, "status"), kind)
-                if condition.get("status") == told:
-                    since.append(moment(condition.get("lastTransitionTime")))
+                held = condition(within(deployment, "status"), kind)
+                if held.get("status") == told:
+                    since.append(moment(held.get("lastTransitionTime")))
         return any(one is not None and self._now - one >= _SETTLING for one in since)
 
 
