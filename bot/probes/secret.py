@@ -1,13 +1,12 @@
 """The Secret with Mistral's key, as the pod template references it. Its value is used for the probe and never shown."""
 
 import asyncio
-import base64
 from dataclasses import dataclass
 from typing import Any
 
 from bot.domain.objects import Object, within
 from bot.domain.signals import Finding, ProbeName, SecretState, Verdict
-from bot.domain.workload import KeyReference, key_reference
+from bot.domain.workload import KeyReference, key_entry, key_reference, secret_key
 from bot.errors import NotFound, UpstreamError
 from bot.ports import Cluster, ProbeRun, ServiceKey
 from bot.probes._cluster import cluster_of, deployment
@@ -31,7 +30,7 @@ class SecretProbe:
                 raise
             held = None
         data = within(held, "data")
-        key = _entry(wanted, data, settings.secret_key)
+        key = key_entry(wanted, data, settings.secret_key)
         exists, has_key = held is not None, key in data
         state = SecretState(
             name=wanted.secret, key=key, referenced=reference is not None, exists=exists, has_key=has_key
@@ -44,14 +43,6 @@ class SecretProbe:
             summary=f"Secret {wanted.secret}{missing or f' has the key {key}'}; {taken}",
             signal=state,
         )
-
-
-def _entry(reference: KeyReference, data: Object, usual_key: str) -> str:
-    """The key within the Secret; of a Secret that is taken whole the usual one, else one that sounds like it."""
-    if reference.key is not None or usual_key in data:
-        return reference.key or usual_key
-    sounding = (name for name in sorted(data) if "MISTRAL" in name.upper() and "KEY" in name.upper())
-    return next(sounding, usual_key)
 
 
 async def read_service_key(target: Target, cluster: Cluster | None, fallback: Secret | None) -> ServiceKey | None:
@@ -72,15 +63,7 @@ async def _from_cluster(target: Target, cluster: Cluster) -> str | None:
     reference = None if wanted is None else key_reference(wanted, settings.secret, settings.secret_key)
     reference = reference or KeyReference(settings.secret, settings.secret_key)
     held = usual if reference.secret == settings.secret else await _or_none(cluster, "Secret", reference.secret)
-    data = within(held, "data")
-    encoded = data.get(_entry(reference, data, settings.secret_key))
-    try:
-        # a line feed within is no part of it
-        value = base64.b64decode("".join(str(encoded or "").split()), validate=True).decode("ascii").strip()
-    except ValueError:
-        return None
-    # one word of printable characters, or no header can carry it
-    return value if value.isprintable() and " " not in value else None
+    return secret_key(held, key_entry(reference, within(held, "data"), settings.secret_key))
 
 
 async def _or_none(cluster: Cluster, kind: str, name: str) -> dict[str, Any] | None:
