@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bot.domain.objects import Object, each, within
-from bot.domain.redaction import redact
+from bot.domain.redaction import MASK, redact
 from bot.domain.workload import HASH_LABEL, shown_value
 from bot.errors import BotError
 
@@ -122,14 +122,13 @@ def _set_variable(template: dict[str, Any], change: EnvChange) -> None:
     container = next((one for one in each(template, "spec", "containers") if one.get("name") == change.container), None)
     if not isinstance(container, dict):
         raise Unfitting(f"There is no container {change.container} any more.")
-    held = list(container.get("env") or [])
-    at = next((place for place, one in enumerate(held) if one.get("name") == change.name), None)
-    if change.after is None:
-        held = [one for one in held if one.get("name") != change.name]
-    elif at is None:
-        held.append(deepcopy(dict(change.after)))
-    else:
-        held[at] = deepcopy(dict(change.after))
+    held = each(container, "env")
+    places = [place for place, one in enumerate(held) if one.get("name") == change.name]
+    if len(places) > 1:
+        # which of them counts is easily mistaken, and taking back would not give what was before
+        raise Unfitting(f"{change.name} is set twice in container {change.container}; take one of the two out first.")
+    at = places[0] if places else len(held)
+    held[at : at + 1] = [] if change.after is None else [deepcopy(dict(change.after))]
     if held:
         container["env"] = held
     else:
@@ -137,8 +136,8 @@ def _set_variable(template: dict[str, Any], change: EnvChange) -> None:
 
 
 def _set_annotation(template: dict[str, Any], change: AnnotationChange) -> None:
-    metadata = template.setdefault("metadata", {})
-    held = dict(metadata.get("annotations") or {})
+    metadata = template["metadata"] = dict(within(template, "metadata"))
+    held = dict(within(metadata, "annotations"))
     if change.after is None:
         held.pop(change.name, None)
     else:
@@ -150,11 +149,11 @@ def _set_annotation(template: dict[str, Any], change: AnnotationChange) -> None:
 
 
 def _template_of(change: RevisionChange, sets: Mapping[str, Object]) -> dict[str, Any]:
-    held = sets.get(change.after_set)
-    if held is None:
+    kept = within(sets.get(change.after_set), "spec", "template")
+    if not kept:
         raise Unfitting(f"Revision {change.after} is not kept any more; `kubectl rollout history` lists what is.")
-    made: dict[str, Any] = deepcopy(dict(within(held, "spec", "template")))
-    labels = made.get("metadata", {}).get("labels")
+    made: dict[str, Any] = deepcopy(dict(kept))
+    labels = within(made, "metadata").get("labels")
     if isinstance(labels, dict):
         labels.pop(HASH_LABEL, None)
     return made
@@ -162,8 +161,12 @@ def _template_of(change: RevisionChange, sets: Mapping[str, Object]) -> dict[str
 
 def template_hash(template: Object) -> str:
     """What a preview of a Deployment is pinned to: the same template gives the same 64 digits, whatever its status."""
-    text = json.dumps(template, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_text(template).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _text(value: Any) -> str:
+    """The same for the same JSON alone: to Python 1 and true are equal."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def merge_patch(before: Any, after: Any) -> Any:
@@ -174,7 +177,7 @@ def merge_patch(before: Any, after: Any) -> Any:
     for name, value in after.items():
         if name not in before:
             patch[name] = _without_nulls(value)
-        elif before[name] != value:
+        elif _text(before[name]) != _text(value):
             patch[name] = merge_patch(before[name], value)
     return patch
 
@@ -186,37 +189,79 @@ def _without_nulls(value: Any) -> Any:
     return deepcopy(value)
 
 
+_Path = tuple[str, ...]
+# What is longer is cut, and its change is told all the same.
+_LINE_CHARS = 300
+# Lists of names and values: whether a value is secret is told by its name.
+_NAMED_VALUES = (".env", ".httpHeaders")
+
+
 def diff(before: Object, after: Object) -> tuple[str, ...]:
     """What differs between two pod templates, a line each, ``- `` before and ``+ `` after; secrets are masked."""
-    old, new = (dict(_flat(held, "")) for held in (before, after))
+    old, new = (dict(_flat(held, ())) for held in (before, after))
     lines: list[str] = []
     for path in [*old, *(path for path in new if path not in old)]:
         was, is_now = old.get(path), new.get(path)
         if was == is_now:
             continue
+        name = redact("".join(path).removeprefix("."))
         if was is not None:
-            lines.append(f"- {path}: {was[1]}")
+            lines.append(_line("-", name, was[1]))
         if is_now is not None:
             # two secrets that differ look the same
             same = was is not None and was[1] == is_now[1]
-            lines.append(f"+ {path}: {is_now[1]}{' (changed)' if same else ''}")
+            lines.append(_line("+", name, f"{is_now[1]}{' (changed)' if same else ''}"))
+    if [path for path in old if path in new] != [path for path in new if path in old]:
+        lines.append("+ order: changed")
     return tuple(lines)
 
 
-def _flat(held: Any, path: str) -> Iterator[tuple[str, tuple[str, str]]]:
+def _line(sign: str, name: str, text: str) -> str:
+    """One line, whatever is in it: nobody can make it look like two."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in f"{sign} {name}: {text}")
+
+
+def _flat(held: Any, path: _Path) -> Iterator[tuple[_Path, tuple[str, str]]]:
     """(path, (value, as it may be shown)) of every value; things in lists go by their names."""
-    if isinstance(held, Mapping) and path.endswith("]") and ".env[" in path:
-        yield path, (json.dumps(dict(held), sort_keys=True), shown_value(held))
-    elif isinstance(held, Mapping):
-        for name, value in held.items():
-            yield from _flat(value, f"{path}.{name}" if path else str(name))
-    elif isinstance(held, Sequence) and not isinstance(held, str):
-        for place, value in enumerate(held):
-            name = value.get("name", place) if isinstance(value, Mapping) else place
-            yield from _flat(value, f"{path}[{name}]")
+    if isinstance(held, Mapping) and len(path) > 1 and path[-2] in _NAMED_VALUES:
+        yield path, (_text(held), shown_value(held))
+    elif isinstance(held, Mapping) and held:
+        for name in sorted(held, key=str):
+            yield from _flat(held[name], (*path, f".{name}"))
+    elif isinstance(held, list | tuple) and held:
+        yield from _flat_list(held, path)
     else:
-        text = redact(str(held))
-        # a name such as PASSWORD before the value tells what the value alone does not
-        last = path.rpartition(".")[2]
-        masked = redact(f"{last}={text}")
-        yield path, (str(held), text if masked == f"{last}={text}" else masked.partition("=")[2])
+        yield path, (_text(held), _shown(held, path))
+
+
+def _flat_list(held: Sequence[Any], path: _Path) -> Iterator[tuple[_Path, tuple[str, str]]]:
+    steps: set[str] = set()
+    before: Any = None
+    for place, value in enumerate(held):
+        step = f"[{value.get('name', place)}]" if isinstance(value, Mapping) else f"[{place}]"
+        while step in steps:  # such as a volume that is mounted twice
+            step += f"[{place}]"
+        steps.add(step)
+        if isinstance(value, str) and _tells_of_a_secret(before):
+            yield (*path, step), (_text(value), MASK)
+        else:
+            yield from _flat(value, (*path, step))
+        before = value
+
+
+def _tells_of_a_secret(argument: Any) -> bool:
+    """Such as ``--password``, whose value is the next argument."""
+    return isinstance(argument, str) and redact(argument) == argument and redact(f"{argument}=x") != f"{argument}=x"
+
+
+def _shown(held: Any, path: _Path) -> str:
+    if held is None or isinstance(held, bool | Mapping | list | tuple):
+        return json.dumps(held)
+    name = path[-1].removeprefix(".") if path else ""
+    if path[-2:-1] == (".annotations",):
+        return shown_value({"name": name, "value": held})
+    text = redact(str(held))
+    # a name such as PASSWORD before the value tells what the value alone does not
+    if redact(f"{name}={text}") != f"{name}={text}":
+        return MASK
+    return text if len(text) <= _LINE_CHARS else f"{text[:_LINE_CHARS]}…"
