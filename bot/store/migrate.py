@@ -40,7 +40,8 @@ async def migrate(engine: AsyncEngine, url: str) -> None:
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise StoreError(f"The database cannot be used: {type(cause).__name__}: {cause}".splitlines()[0]) from error
-    if held == REVISION:
+    # migrations only add: where a newer bot was here and is taken back, this one works with what that has left
+    if held is not None and held >= REVISION:
         return
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot.store.migrate"),
@@ -58,7 +59,7 @@ async def migrate(engine: AsyncEngine, url: str) -> None:
         raise StoreError(f"The database was not migrated: {last[0]}")
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: str, to: str = "head") -> None:
     """Runs alembic here and now."""
     from alembic import command
     from alembic.config import Config
@@ -66,7 +67,7 @@ def upgrade(url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,21 @@
 """The deliveries' side of the Store: claimed by one process at a time, in order for each incident and destination."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, and_, case, exists, func, literal, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import and_, case, exists, func, or_, select, update
 
 from bot.ports import Delivery, MessageRef
+from bot.store.base import Base
 from bot.store.rows import delivery_of
-from bot.store.tables import Moment, deliveries
+from bot.store.tables import deliveries
 
 _PENDING = ("waiting", "sending")
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
-class Outbox(ABC):
+class Outbox(Base):
     """What :class:`bot.store.sql.SqlStore` knows of deliveries."""
-
-    engine: AsyncEngine
-
-    @abstractmethod
-    def _writing(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
-
-    @abstractmethod
-    def _reading(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
     async def claim(
         self, now: datetime, *, limit: int, lease_s: float, pages: bool | None = None
@@ -37,6 +26,8 @@ class Outbox(ABC):
             earlier.c.destination == deliveries.c.destination,
             earlier.c.state.in_(_PENDING),
             earlier.c.seq < deliveries.c.seq,
+            # how far a run is changes by the second: what is shown of it anew must not hold up what comes after it
+            or_(earlier.c.kind != "run", earlier.c.ts.is_(None)),
         )
         ready = or_(
             and_(deliveries.c.state == "waiting", deliveries.c.due_at <= now),
@@ -66,18 +57,6 @@ class Outbox(ABC):
         async with self._writing() as connection:
             rows = (await connection.execute(claimed)).mappings().all()
         return [delivery_of(row) for row in sorted(rows, key=lambda row: (row["priority"], row["seq"]))]
-
-    def _lease_clock(self, now: datetime, *, plus_s: float = 0.0) -> ColumnElement[datetime]:
-        """What leases are measured by: one clock for all replicas, or else the fastest would take what others send."""
-        if self.engine.dialect.name == "postgresql":
-            return func.clock_timestamp(type_=DateTime(timezone=True)) + timedelta(seconds=plus_s)
-        return literal(now + timedelta(seconds=plus_s), Moment)
-
-    async def end_leases(self) -> None:
-        """What a process held that has died is free at once; only for whoever knows that there is no other process."""
-        held = update(deliveries).where(deliveries.c.state == "sending").values(lease_until=_LONG_AGO)
-        async with self._writing() as connection:
-            await connection.execute(held)
 
     async def sent(self, delivery: Delivery, ref: MessageRef | None) -> None:
         newest = deliveries.c.wanted <= delivery.wanted

@@ -7,8 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from bot.domain.causes import Severity
+from bot.domain.changes import change_json, change_of
 from bot.domain.clocks import earliest
 from bot.domain.incident import Incident, Milestone, Outgoing, Priority, Role, Status
+from bot.domain.mitigation import due_at
+from bot.domain.runs import Approval, Outcome, Plan, Run, State
 from bot.domain.timeline import Entry, Event, Kind
 from bot.ports import Delivery
 
@@ -111,3 +114,52 @@ def delivery_of(row: Mapping[Any, Any]) -> Delivery:
         ts=row["ts"],
         error=row["error"],
     )
+
+
+_AS_THEY_ARE = tuple(
+    field.name
+    for field in fields(Run)
+    if field.name not in ("arguments", "severity", "state", "outcome", "plan", "approvals", "fence", "version")
+)
+
+
+def run_row(run: Run) -> dict[str, Any]:
+    """Everything but who has it (``fence``, the lease) and its ``version``."""
+    return {
+        **{name: getattr(run, name) for name in _AS_THEY_ARE},
+        "arguments": dict(run.arguments),
+        "severity": run.severity.value,
+        "state": run.state.value,
+        "outcome": None if run.outcome is None else run.outcome.value,
+        "plan": None if run.plan is None else _plan_json(run.plan),
+        "approvals": [{"user": one.user, "at": one.at.isoformat(), "reason": one.reason} for one in run.approvals],
+        "lock": run.lock,
+        "due_at": due_at(run),
+    }
+
+
+def run_of(row: Mapping[Any, Any]) -> Run:
+    return Run(
+        **{name: row[name] for name in (*_AS_THEY_ARE, "arguments", "fence", "version")},
+        severity=Severity(row["severity"]),
+        state=State(row["state"]),
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        plan=None if row["plan"] is None else _plan_of(row["plan"]),
+        approvals=tuple(
+            Approval(user=one["user"], at=datetime.fromisoformat(one["at"]), reason=one["reason"])
+            for one in row["approvals"]
+        ),
+    )
+
+
+def _plan_json(plan: Plan) -> dict[str, Any]:
+    held = {field.name: getattr(plan, field.name) for field in fields(Plan)}
+    return held | {"changes": [change_json(change) for change in plan.changes]}
+
+
+def _plan_of(held: Mapping[str, Any]) -> Plan:
+    """JSON has no tuples: what it gives back as lists is tuples again."""
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in held.items()}
+    changes, shown = held["changes"], held["shown"]
+    made = {"changes": tuple(change_of(one) for one in changes), "shown": tuple((a, b, c) for a, b, c in shown)}
+    return Plan(**(plain | made))

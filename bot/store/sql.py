@@ -1,33 +1,35 @@
-"""The Store port over SQL: incidents, their timeline and triages; deliveries are in ``outbox``."""
+"""The Store port over SQL: incidents, their timeline and triages; ``outbox`` has deliveries, ``runs`` mitigations."""
 
 import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bot.domain.incident import Change, Incident, Outgoing
+from bot.domain.incident import Change, Incident
 from bot.domain.timeline import FIRST_HASH, Entry, seal
-from bot.errors import AlreadyDone, Conflict, StoreError
+from bot.errors import Conflict, StoreError
 from bot.store.outbox import Outbox
-from bot.store.rows import delivery_row, entry_of, entry_row, incident_of, incident_row
-from bot.store.tables import deliveries, incidents, requests, timeline, triages
+from bot.store.rows import entry_of, incident_of, incident_row
+from bot.store.runs import StoredRuns
+from bot.store.tables import deliveries, incidents, requests, runs, timeline, triages
+from bot.store.writing import append, enqueue, note_request, sealed
 
 logger = logging.getLogger(__name__)
 
 _PREPARED_WITHIN_S = 1.8
 # Slack repeats an event for an hour, and a form may stay open over a weekend; a triage is told of in a postmortem.
 _KEPT = {requests: timedelta(days=14), triages: timedelta(days=90)}
-_UNUSABLE = "The database cannot be used just now; nothing was changed. Try again in a minute."
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
-class SqlStore(Outbox):
+class SqlStore(Outbox, StoredRuns):
     """See :class:`bot.ports.Store`."""
 
     def __init__(self, engine: AsyncEngine, *, prepared: bool = True) -> None:
@@ -51,29 +53,29 @@ class SqlStore(Outbox):
     async def create(self, change: Change, *, now: datetime, request: str) -> Incident:
         row = incident_row(change.incident) | {"version": 1, "entries": 0, "last_hash": FIRST_HASH}
         async with self._writing() as connection:
-            await _note_request(connection, request, now)
+            await note_request(connection, request, now)
             made = await connection.execute(insert(incidents).values(row).returning(incidents.c.id))
             number = int(made.scalar_one())
             entries = seal(change.events, incident=number, last_number=0, last_hash=FIRST_HASH, noted=now)
             await connection.execute(
-                update(incidents).where(incidents.c.id == number).values(_sealed(entries, 0, FIRST_HASH))
+                update(incidents).where(incidents.c.id == number).values(sealed(entries, 0, FIRST_HASH))
             )
             await connection.execute(update(requests).where(requests.c.key == request).values(incident=number))
-            await _append(connection, entries)
-            await _enqueue(connection, [(number, message) for message in change.messages], now)
+            await append(connection, entries)
+            await enqueue(connection, [(number, message) for message in change.messages], now)
             return await _read(connection, number)
 
     async def save(self, before: Incident, change: Change, *, now: datetime, request: str | None = None) -> Incident:
         async with self._writing() as connection:
             if request is not None:
-                await _note_request(connection, request, now, before.id)
+                await note_request(connection, request, now, before.id)
             entries = _sealed_after(before, change, now)
             row = _row_after(before, change, entries)
             same = (incidents.c.id == before.id) & (incidents.c.version == before.version)
             if (await connection.execute(update(incidents).where(same).values(row))).rowcount != 1:
                 raise Conflict(f"{before.name} was changed by somebody else in the same moment; try again.")
-            await _append(connection, entries)
-            await _enqueue(connection, [(before.id, message) for message in change.messages], now)
+            await append(connection, entries)
+            await enqueue(connection, [(before.id, message) for message in change.messages], now)
             return await _read(connection, before.id)
 
     async def tick(self, now: datetime, work: Callable[[Incident], Change | None], *, limit: int) -> int:
@@ -92,15 +94,15 @@ class SqlStore(Outbox):
                 if change is None:
                     # due by the column, not by its clocks: cannot happen, and must not come again at every tick
                     change = Change(incident=before)
-                sealed = _sealed_after(before, change, now)
-                row = _row_after(before, change, sealed)
+                added = _sealed_after(before, change, now)
+                row = _row_after(before, change, added)
                 rows.append({"_id": before.id, **{name: row[name] for name in _TICKING}})
-                entries += sealed
+                entries += added
                 messages += [(before.id, message) for message in change.messages]
             if rows:
                 await connection.execute(_UPDATE_MANY, rows)
-            await _append(connection, entries)
-            await _enqueue(connection, messages, now)
+            await append(connection, entries)
+            await enqueue(connection, messages, now)
             return len(found)
 
     async def incident(self, number: int) -> Incident | None:
@@ -142,6 +144,13 @@ class SqlStore(Outbox):
             found = await connection.execute(select(triages.c.report).where(triages.c.id == identity))
             held: Mapping[str, Any] | None = found.scalar()
             return held
+
+    async def end_leases(self) -> None:
+        """What a process held that has died is free at once; only for whoever knows that there is no other process."""
+        sending = update(deliveries).where(deliveries.c.state == "sending").values(lease_until=_LONG_AGO)
+        async with self._writing() as connection:
+            await connection.execute(sending)
+            await connection.execute(update(runs).values(lease_until=None))
 
     async def forget(self, now: datetime) -> int:
         async with self._writing() as connection:
@@ -202,60 +211,11 @@ def _sealed_after(before: Incident, change: Change, now: datetime) -> list[Entry
     return seal(change.events, incident=before.id, last_number=before.entries, last_hash=before.last_hash, noted=now)
 
 
-def _sealed(entries: Sequence[Entry], count: int, last_hash: str) -> dict[str, Any]:
-    if not entries:
-        return {"entries": count, "last_hash": last_hash}
-    return {"entries": entries[-1].number, "last_hash": entries[-1].hash}
-
-
 def _row_after(before: Incident, change: Change, entries: Sequence[Entry]) -> dict[str, Any]:
-    sealed = _sealed(entries, before.entries, before.last_hash)
-    return incident_row(change.incident) | sealed | {"version": before.version + 1}
+    end = sealed(entries, before.entries, before.last_hash)
+    return incident_row(change.incident) | end | {"version": before.version + 1}
 
 
 async def _read(connection: AsyncConnection, number: int) -> Incident:
     found = await connection.execute(select(incidents).where(incidents.c.id == number))
     return incident_of(found.mappings().one())
-
-
-async def _note_request(connection: AsyncConnection, request: str, now: datetime, incident: int | None = None) -> None:
-    try:
-        await connection.execute(insert(requests).values(key=request[:200], at=now, incident=incident))
-    except IntegrityError as error:
-        raise AlreadyDone("That was done already.") from error
-
-
-async def _append(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
-    if entries:
-        await connection.execute(insert(timeline), [entry_row(entry) for entry in entries])
-
-
-async def _enqueue(connection: AsyncConnection, messages: Sequence[tuple[int, Outgoing]], now: datetime) -> None:
-    """A card that there is already is asked for anew; everything else is a row of its own."""
-    rows = []
-    for number, message in messages:
-        if message.kind == "card":
-            asked = await _ask_for_card(connection, number, message, now)
-            if asked:
-                continue
-        rows.append(delivery_row(message, number, now))
-    if rows:
-        await connection.execute(insert(deliveries), rows)
-
-
-async def _ask_for_card(connection: AsyncConnection, number: int, message: Outgoing, now: datetime) -> bool:
-    """Whether there was one: the one of ``message.to``, or for HOME every card of the incident."""
-    held = (deliveries.c.incident == number) & (deliveries.c.kind == "card")
-    if message.to != "home":
-        held &= deliveries.c.destination == message.to
-    renewed = (
-        update(deliveries)
-        .where(held)
-        .values(
-            wanted=deliveries.c.wanted + 1,
-            due_at=now,
-            # one that is being sent is looked at again when that is done
-            state=case((deliveries.c.state == "sending", "sending"), else_="waiting"),
-        )
-    )
-    return bool((await connection.execute(renewed)).rowcount)

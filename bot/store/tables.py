@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 # The newest migration.
-REVISION = "0001"
+REVISION = "0002"
 # SQLite counts rows by itself only where the key is an INTEGER.
 _ID = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -158,4 +158,56 @@ triages = Table(
     Column("at", Moment, nullable=False),
     Column("report", JSON, nullable=False),
     Index("ix_triages_target_at", "target", "at"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("incident", _ID, ForeignKey("incidents.id"), nullable=False),
+    Column("target", String(200), nullable=False),
+    Column("remedy", String(100), nullable=False),
+    Column("arguments", JSON, nullable=False),
+    Column("severity", String(2), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("outcome", String(20)),
+    Column("requested_by", String(40), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_at", Moment, nullable=False),
+    Column("never", Text, nullable=False),
+    Column("temporary", Boolean, nullable=False),
+    Column("automatic", Boolean, nullable=False),
+    Column("plan", JSON(none_as_null=True)),
+    Column("approve_by", Moment),
+    Column("start_by", Moment),
+    Column("approvals", JSON, nullable=False),
+    Column("said", Text, nullable=False),
+    Column("applied_at", Moment),
+    Column("ended_at", Moment),
+    Column("reverted_by", String(32)),
+    Column("kept", Text, nullable=False),
+    Column("remind_at", Moment),
+    Column("fence", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    # the deployment that it changes just now, and nothing else may; NULL: none
+    Column("lock", String(600)),
+    # when the next of its clocks fires; NULL: none runs
+    Column("due_at", Moment),
+    # of one that is worked on: until when by one process alone; NULL: by nobody
+    Column("lease_until", Moment),
+    UniqueConstraint("lock"),
+    Index("ix_runs_incident", "incident", "requested_at"),
+    Index("ix_runs_state", "state", "lease_until"),
+    Index("ix_runs_due_at", "due_at"),
+    Index("ix_runs_target", "target", "applied_at"),
+)
+
+# One row, from the migration: whoever lets a run begin, or turns the switch, holds it.
+switches = Table(
+    "switches",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("frozen_by", String(40)),
+    Column("frozen_at", Moment),
+    Column("reason", Text, nullable=False),
 )

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from bot.checks.database import DatabaseCheck
 from bot.ports import CheckResult, DatabaseState
 from bot.store.inspection import SqlDatabase
+from bot.store.tables import REVISION
 from tests.databases import KINDS, copy_of, new_database
 from tests.doctors import examined, lines
 
@@ -30,7 +31,7 @@ def entries(folder: Path) -> list[Path]:
 async def test_a_database_that_is_in_use_is_well(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     told = lines(await looked_at(copy_of(kind, tmp_path, request)))
     clock = [(True, "clock: agrees with this machine's")] if kind == "PostgreSQL" else []
-    assert told == [(True, "migration: at 0001, the newest"), *clock]
+    assert told == [(True, f"migration: at {REVISION}, the newest"), *clock]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ async def test_a_database_at_another_migration_is_told(
         await connection.execute(text("UPDATE alembic_version SET version_num = :held"), {"held": held})
     await database.close()
     migration = (await looked_at(url))[0]
-    assert (migration.ok, migration.detail) == (False, f"at {held}; this bot needs 0001")
+    assert (migration.ok, migration.detail) == (False, f"at {held}; this bot needs {REVISION}")
     assert migration.mend.startswith(mend)
 
 
@@ -83,7 +84,7 @@ async def test_clocks_may_be_5_s_apart(apart_s: int, told: str) -> None:
     class Elsewhere(SqlDatabase):
         async def state(self) -> DatabaseState:
             now = datetime.now(UTC) + timedelta(seconds=apart_s)
-            return DatabaseState(migration="0001", newest="0001", now=now)
+            return DatabaseState(migration=REVISION, newest=REVISION, now=now)
 
     _, clock = await examined(DatabaseCheck(Elsewhere("sqlite+aiosqlite:///")), {})
     assert clock.ok == (not told)

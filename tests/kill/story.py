@@ -34,7 +34,7 @@ from bot.render import Renderer
 from bot.serve import Bot, wired
 from bot.slack import messenger
 from bot.slack.messenger import SlackMessenger
-from bot.store import sql
+from bot.store import runs, sql
 from bot.worlds import prober
 from tests.databases import store_at
 from tests.fakes import NOW, FakeClock
@@ -171,7 +171,8 @@ def play(environ: dict[str, str], alone: bool, without: str, orders: Connection)
     if without == LOOK_UP:
         SlackMessenger.find = _nothing  # type: ignore[method-assign]
     elif without == REQUESTS:
-        vars(sql).update(_note_request=_nothing)
+        for module in (sql, runs):
+            vars(module).update(note_request=_nothing)
     points = Points()
     points.watch()
     asyncio.run(_obey(environ, alone, points, orders))

@@ -1,0 +1,28 @@
+"""What each side of the store is given of the database."""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, DateTime, func, literal
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bot.store.tables import Moment
+
+
+class Base(ABC):
+    """``_writing`` and ``_reading`` are a transaction each; what the database raises in them becomes StoreError."""
+
+    engine: AsyncEngine
+
+    @abstractmethod
+    def _writing(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+    @abstractmethod
+    def _reading(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+    def _lease_clock(self, now: datetime, *, plus_s: float = 0.0) -> ColumnElement[datetime]:
+        """What leases are measured by: one clock for all replicas, or else the fastest would take what others hold."""
+        if self.engine.dialect.name == "postgresql":
+            return func.clock_timestamp(type_=DateTime(timezone=True)) + timedelta(seconds=plus_s)
+        return literal(now + timedelta(seconds=plus_s), Moment)

@@ -1,0 +1,106 @@
+"""What the migrations make is what the code asks for, and a newer database serves the bot before it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, select, text
+
+from bot.domain import acts, mitigation
+from bot.store.engine import make_engine
+from bot.store.migrate import migrate, revision, upgrade
+from bot.store.tables import REVISION, metadata, switches
+from tests.databases import KINDS, copy_of, new_database, store_at
+from tests.domain.incidents import declaring
+from tests.fakes import NOW
+from tests.store.runs import asking
+
+
+def empty(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
+    if kind == "SQLite":
+        return f"sqlite+aiosqlite:///{folder}/empty.db"
+    return new_database(request.getfixturevalue("migrated_postgres"))
+
+
+async def looked_at(url: str, look: Callable[[Connection], Any]) -> Any:
+    engine = make_engine(url)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(look)
+    finally:
+        await engine.dispose()
+
+
+def differences(connection: Connection) -> Any:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return compare_metadata(context, metadata)
+
+
+def columns(connection: Connection) -> dict[str, list[str]]:
+    seen = inspect(connection)
+    return {
+        table: sorted(f"{column['name']} {column['type']} {column['nullable']}" for column in seen.get_columns(table))
+        for table in seen.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_migrations_make_the_tables_of_the_code(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = copy_of(kind, tmp_path, request)
+    assert await looked_at(url, differences) == []
+    lacking = empty(kind, tmp_path, request)
+    upgrade(lacking, "0001")
+    assert {one[1].name for one in await looked_at(lacking, differences) if one[0] == "add_table"} == {
+        "runs",
+        "switches",
+    }, "a difference is seen"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_was_there_before_mitigations_stays_and_is_gone_on_with(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = empty(kind, tmp_path, request)
+    upgrade(url, "0001")
+    store = store_at(url)
+    try:
+        made = await store.create(declaring(), now=NOW, request="view:1")
+        before = await looked_at(url, columns)
+        await migrate(store.engine, url)
+        assert await revision(store.engine) == REVISION
+        after = await looked_at(url, columns)
+        assert {table: after[table] for table in before} == before, "the bot before this one finds what it knows"
+        assert await store.incident(made.id) == made
+        held = await store.save(made, acts.note(made, "seen", "U1", NOW), now=NOW)
+        assert len(await store.timeline(held.id)) == 2
+        run = await store.add_run(mitigation.asked(asking(made.id)), now=NOW, request="view:2")
+        assert await store.runs(made.id) == [run]
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_switch_is_there_from_the_start(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    rows = await looked_at(copy_of(kind, tmp_path, request), lambda at: at.execute(select(switches)).all())
+    assert [tuple(row) for row in rows] == [(1, None, None, "")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_bot_that_is_taken_back_starts_on_the_database_of_the_newer_one(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = copy_of(kind, tmp_path, request)
+    store = store_at(url)
+    try:
+        async with store.engine.begin() as connection:
+            await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        await migrate(store.engine, url)
+        assert await revision(store.engine) == "9999", "and leaves it as it is"
+    finally:
+        await store.close()
