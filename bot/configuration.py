@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from bot.domain.remedies import ENV_REMEDIES
 from bot.errors import SettingsError
 from bot.policies import read_components, read_policy
 from bot.settings import (
@@ -68,6 +69,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         log_excerpts=excerpts,
         policy=policy,
         components=components,
+        remedies=ENV_REMEDIES,
         host=values["HOST"],
         port=values["PORT"],
         templates_dir=values["TEMPLATES_DIR"],

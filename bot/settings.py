@@ -1,9 +1,11 @@
 """The settings, as frozen values; ``configuration`` reads them from the environment and the YAML file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bot.domain.policy import Policy
+from bot.domain.remedies import EnvSpec
 from bot.errors import SettingsError
 from bot.variables import Secret, nearest
 
@@ -153,6 +155,8 @@ class Settings:
     policy: Policy
     components: tuple[str, ...]
     """What an incident may affect."""
+    remedies: Mapping[str, EnvSpec]
+    """Those that set a variable: the bot's own as the file has them, then those that the file adds."""
     host: str
     port: int
     templates_dir: Path | None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bot.domain.changes import Change
+from bot.domain.workload import KeyReference
 from bot.ports.upstreams import ProbeRun
 
 
@@ -32,7 +33,7 @@ class Ask:
 
 
 class Remedy(Protocol):
-    """One remedy. Each file in ``mitigations/`` ends in ``MITIGATION``, one of these or a tuple of them."""
+    """One remedy. Each file in ``mitigations/`` ends in ``MITIGATION``, one of these."""
 
     @property
     def name(self) -> str:
@@ -44,7 +45,10 @@ class Remedy(Protocol):
 
     @property
     def temporary(self) -> bool:
-        """Whether somebody has to take it back when the incident is over."""
+        """Whether somebody has to take it back when the incident is over, as it is usually asked for."""
+
+    def temporary_with(self, arguments: Mapping[str, str]) -> bool:
+        """The same as it is asked for now: turned off, a fallback leaves nothing behind. Raises as ``checked``."""
 
     @property
     def reverts_itself(self) -> bool:
@@ -57,8 +61,20 @@ class Remedy(Protocol):
     @property
     def arguments(self) -> Sequence[Argument]: ...
 
+    def checked(self, arguments: Mapping[str, str]) -> Mapping[str, str]:
+        """The arguments as they may be stored and shown: without white space and blanks.
+
+        Raises Refusal, which quotes nothing of them, for what cannot be right; so a key that was put into the wrong
+        field goes nowhere.
+        """
+
     async def plan(self, ask: Ask) -> Sequence[Change]:
         """What would be changed; never changes anything. Raises Refusal and UpstreamError."""
 
-    def commands(self, namespace: str, deployment: str, changes: Sequence[Change]) -> Sequence[str]:
-        """The same by kubectl, each a line to paste. ``changes`` empty: the cluster was not reached; the usual ones."""
+    def commands(
+        self, namespace: str, deployment: str, changes: Sequence[Change], *, usual: KeyReference | None = None
+    ) -> Sequence[str]:
+        """The same by kubectl, each a line to paste. ``changes`` empty: the cluster was not reached; the usual ones.
+
+        ``usual``: where the settings say that Mistral's key is, for the usual ones.
+        """

@@ -1,0 +1,69 @@
+"""Changes as kubectl makes them: lines to paste into a shell, quoted for it. No key is ever in one."""
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bot.domain.changes import RESTARTED_AT, AnnotationChange, Change, EnvChange, KeyChange, RevisionChange
+
+
+def line(namespace: str, *words: str) -> str:
+    return shlex.join(["kubectl", "-n", namespace, *words])
+
+
+def lines(namespace: str, deployment: str, changes: Iterable[Change]) -> Sequence[str]:
+    """One line for each change, and one that waits until it is rolled out."""
+    made = [_line(namespace, f"deployment/{deployment}", change) for change in changes]
+    return (*made, watched(namespace, deployment))
+
+
+def watched(namespace: str, deployment: str) -> str:
+    return line(namespace, "rollout", "status", f"deployment/{deployment}")
+
+
+def _line(namespace: str, deployment: str, change: Change) -> str:
+    match change:
+        case EnvChange():
+            return line(namespace, *_variable(deployment, change))
+        case AnnotationChange(name=name, after=after) if name == RESTARTED_AT and after is not None:
+            return line(namespace, "rollout", "restart", deployment)
+        case AnnotationChange():
+            patch = {"metadata": {"annotations": {change.name: change.after}}}
+            return line(namespace, "patch", deployment, "--type=merge", "-p", _template_patch(patch))
+        case RevisionChange():
+            return line(namespace, "rollout", "undo", deployment, f"--to-revision={change.after}")
+        case KeyChange():
+            return copied_key(namespace, change) if change.source else typed_key(namespace, change)
+
+
+def _variable(deployment: str, change: EnvChange) -> list[str]:
+    if change.after is None:
+        return ["set", "env", deployment, "-c", change.container, f"{change.name}-"]
+    if set(change.after) <= {"name", "value"}:
+        return ["set", "env", deployment, "-c", change.container, f"{change.name}={change.after.get('value', '')}"]
+    # what is taken from elsewhere; a null takes the plain value away, or the API server refuses to have both
+    held = {"name": change.container, "env": [{"value": None, **change.after}]}
+    return ["patch", deployment, "-p", _template_patch({"spec": {"containers": [held]}})]
+
+
+def _template_patch(template: Any) -> str:
+    return json.dumps({"spec": {"template": template}}, separators=(",", ":"))
+
+
+def copied_key(namespace: str, change: KeyChange) -> str:
+    """The entry goes from Secret to Secret through a pipe: not on the screen, in a history or a list of processes."""
+    # an entry's name is no text that a template or JSON would have to escape
+    template = '{"data": { {{printf "%q: %q" ' + f'"{change.entry}" (index .data "{change.source_entry}")' + "}} } }"
+    read = line(namespace, "get", "secret", change.source, "-o", f"go-template={template}")
+    return f"{read} | {_patched(namespace, change.secret)}"
+
+
+def typed_key(namespace: str, change: KeyChange) -> str:
+    """The shell asks for the key, without showing it, and hands it on by a command of its own."""
+    said = shlex.join(["printf", '{"stringData": {"%s": "%s"}}', change.entry])
+    return f'read -rs NEW && {said} "$NEW" | {_patched(namespace, change.secret)}; unset NEW'
+
+
+def _patched(namespace: str, secret: str) -> str:
+    return line(namespace, "patch", "secret", secret, "--type=merge", "--patch-file=/dev/stdin")
