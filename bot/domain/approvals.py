@@ -1,17 +1,17 @@
 """Who may approve a mitigation, and whether it has been approved by enough of them; pure."""
 
-from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from bot.domain.causes import Severity
-from bot.domain.incident import Refusal
+from bot.domain.incident import TEXT_CHARS, Refusal, plain
 from bot.domain.policy import ApprovalRule, Mitigations
-from bot.domain.runs import Approval, Run
+from bot.domain.runs import REVERT, Approval, Run
 
 # At P1 and P2 these need somebody beside whoever asked, where the rule says nothing else.
 _SECOND_PERSON = frozenset({"rotate_key", "rollback"})
 _SEVERE = frozenset({Severity.P1, Severity.P2})
 GLASS_CHARS = 15
+_NOBODY = "nobody"
 
 HOW_TO_CONFIGURE = (
     "Nobody may approve yet: list `approvers:` in the YAML file, such as `[{users: [U012AB3CD], approvals: 1}]`."
@@ -36,8 +36,8 @@ def second_person(run: Run, rule: ApprovalRule) -> bool:
 
 
 def _name(run: Run) -> str:
-    """A revert is approved as what it takes back."""
-    return run.arguments.get("remedy", run.remedy)
+    """A revert is approved as what it takes back; of any other run, ``arguments`` is what people have filled in."""
+    return run.arguments.get("remedy", run.remedy) if run.remedy == REVERT else run.remedy
 
 
 def check(run: Run, user: str, groups: AbstractSet[str], policy: Mitigations, *, glass: bool = False) -> ApprovalRule:
@@ -53,7 +53,10 @@ def check(run: Run, user: str, groups: AbstractSet[str], policy: Mitigations, *,
     if not glass and any(approval.user == user for approval in run.approvals):
         raise Refusal("You have approved it already; it needs somebody else, too.")
     if not glass and user == run.requested_by and second_person(run, rule):
-        raise Refusal(f"You asked for it, so somebody else has to approve: {who_may(run, rule)}.")
+        others = who_may(run, rule)
+        if others == _NOBODY:
+            others = "nobody else may; list others in `approvers:`, or break the glass"
+        raise Refusal(f"You asked for it, so somebody else has to approve: {others}.")
     return rule
 
 
@@ -65,17 +68,14 @@ def enough(run: Run, rule: ApprovalRule, more: Approval) -> bool:
 
 def glass_reason(reason: str) -> str:
     """The reason, or Refusal where it is too short to be one."""
-    held = " ".join(reason.split())
-    if len(held) < GLASS_CHARS:
+    held = " ".join(plain(reason).split())
+    if sum(map(str.isprintable, held)) < GLASS_CHARS:
         raise Refusal(f"Say in at least {GLASS_CHARS} characters why it cannot wait.")
-    return held
+    return held[:TEXT_CHARS]
 
 
 def who_may(run: Run, rule: ApprovalRule) -> str:
-    """Such as ``<@U1> or <!subteam^S1>``, for people to see."""
-    held = [*(f"<@{user}>" for user in _sorted(rule.users)), *(f"<!subteam^{one}>" for one in _sorted(rule.groups))]
-    return " or ".join(held) or "nobody"
-
-
-def _sorted(ids: Iterable[str]) -> list[str]:
-    return sorted(ids)
+    """Such as ``<@U1> or <!subteam^S1>``, for people to see; without whoever asked where that has to be another."""
+    users = rule.users - {run.requested_by} if second_person(run, rule) else rule.users
+    held = [*(f"<@{user}>" for user in sorted(users)), *(f"<!subteam^{one}>" for one in sorted(rule.groups))]
+    return " or ".join(held) or _NOBODY
