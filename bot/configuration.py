@@ -2,7 +2,7 @@
 
 ``load(environ)`` tells every wrong value together in one :class:`SettingsError`. The YAML file, named by
 MISTRAL_BOT_CONFIG, holds what a variable cannot: ``targets``, ``labels``, ``timeouts``, ``limits``, ``log_excerpts``,
-``policy``, ``may``, ``components``.
+``policy``, ``may``, ``components``, ``remedies``, ``approvers``, ``mitigations``.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from bot.domain.remedies import ENV_REMEDIES
 from bot.errors import SettingsError
 from bot.policies import read_components, read_policy
+from bot.remedies import read_mitigations, read_remedies
 from bot.settings import (
     DEFAULT_TARGET,
     Kubernetes,
@@ -28,9 +28,12 @@ from bot.settings import (
 )
 from bot.variables import TARGET_VARIABLES, VARIABLES, nearest
 
-_SECTIONS = ("targets", "labels", "timeouts", "limits", "log_excerpts", "policy", "may", "components")
+_SECTIONS = (
+    *("targets", "labels", "timeouts", "limits", "log_excerpts", "policy", "may", "components"),
+    *("remedies", "approvers", "mitigations"),
+)
 # Read by parts of the bot that own these lists; named here so that a misspelt key is told and these are not.
-_LISTS_OF_OTHER_PARTS = ("approvers", "queries", "remedies")
+_LISTS_OF_OTHER_PARTS = ("queries",)
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -47,6 +50,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     if not isinstance(excerpts, bool):
         problems.append(f"log_excerpts holds {excerpts!r}; it should hold true or false")
     policy, components = read_policy(document, problems), read_components(document, problems)
+    remedies = read_remedies(document, problems)
+    mitigations = read_mitigations(document, remedies, problems)
     if problems:
         raise SettingsError(problems)
     return Settings(
@@ -67,9 +72,9 @@ def load(environ: Mapping[str, str]) -> Settings:
         timeouts=section["timeouts"],
         limits=section["limits"],
         log_excerpts=excerpts,
-        policy=policy,
+        policy=replace(policy, mitigations=mitigations),
         components=components,
-        remedies=ENV_REMEDIES,
+        remedies=remedies,
         host=values["HOST"],
         port=values["PORT"],
         templates_dir=values["TEMPLATES_DIR"],

@@ -1,4 +1,4 @@
-"""Reads ``policy`` and ``may`` of the YAML file; what is not said there is the runbook's."""
+"""Reads ``policy`` and ``may`` of the YAML file; what is not said there is the runbook's. ``remedies`` reads more."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,14 +18,14 @@ _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "su
 _OPTIONS, _OPTION_CHARS = 100, 75
 
 
-class _Wrong(ValueError):
+class Wrong(ValueError):
     """The text is what the value should be."""
 
 
 def read_policy(document: Mapping[str, Any], problems: list[str]) -> Policy:
     """The policy of the file; what is wrong is added to ``problems``, a line each."""
     policy = Policy()
-    held = _map(document.get("policy"), "policy", problems)
+    held = section(document.get("policy"), "policy", problems)
     for key, value in held.items():
         read = _READ.get(key)
         if read is None:
@@ -33,13 +33,13 @@ def read_policy(document: Mapping[str, Any], problems: list[str]) -> Policy:
             continue
         try:
             policy = replace(policy, **{_FIELDS.get(key, key): read(value)})
-        except _Wrong as wrong:
+        except Wrong as wrong:
             problems.append(f"policy: {key} holds {value!r}; it should hold {wrong}")
     may: dict[Act, frozenset[str]] = {}
-    for name, users in _map(document.get("may"), "may", problems).items():
+    for name, users in section(document.get("may"), "may", problems).items():
         if name not in list(Act):
             problems.append(f"may: unknown key {name!r}; {nearest(str(name), list(Act))}")
-        elif not isinstance(users, list) or not all(_is_id(user, "UW") for user in users):
+        elif not isinstance(users, list) or not all(is_id(user, "UW") for user in users):
             problems.append(
                 f"may: {name} holds {users!r}; it should hold a list of Slack user ids, such as [U012AB3CD]"
             )
@@ -61,7 +61,8 @@ def read_components(document: Mapping[str, Any], problems: list[str]) -> tuple[s
     return tuple(held)
 
 
-def _map(held: object, name: str, problems: list[str]) -> Mapping[str, Any]:
+def section(held: object, name: str, problems: list[str]) -> Mapping[str, Any]:
+    """The map that the file has under ``name``; empty where it has none, or something else, which is told."""
     if held is None:
         return {}
     if not isinstance(held, dict):
@@ -73,11 +74,11 @@ def _map(held: object, name: str, problems: list[str]) -> Mapping[str, Any]:
 def _promises(held: Any) -> Mapping[Severity, Promise]:
     what = "a map such as P1: {respond: 15, update: 15}, in minutes; respond: next business day, update: none"
     if not isinstance(held, dict):
-        raise _Wrong(what)
+        raise Wrong(what)
     promises = dict(Policy().promises)
     for name, said in held.items():
         if name not in list(Severity) or not isinstance(said, dict) or set(said) - {"respond", "update"}:
-            raise _Wrong(what)
+            raise Wrong(what)
         was = promises[Severity(name)]
         promises[Severity(name)] = Promise(
             respond=_minutes_or(said["respond"], "next business day", what) if "respond" in said else was.respond,
@@ -87,31 +88,32 @@ def _promises(held: Any) -> Mapping[Severity, Promise]:
 
 
 def _minutes_or(held: Any, word: str, what: str) -> timedelta | None:
-    return None if held == word or held is None else _minutes(held, what)
+    return None if held == word or held is None else minutes(held, what)
 
 
-def _minutes(held: Any, what: str = "a number of minutes above 0") -> timedelta:
+def minutes(held: Any, what: str = "a number of minutes above 0") -> timedelta:
+    """Raises Wrong for anything else than a number, and for more than a year."""
     if isinstance(held, bool) or not isinstance(held, int | float) or not 0 < held <= 525_600:
-        raise _Wrong(what)
+        raise Wrong(what)
     return timedelta(minutes=held)
 
 
 def _count(held: Any) -> int:
     if isinstance(held, bool) or not isinstance(held, int) or not 0 <= held <= 100:
-        raise _Wrong("a whole number from 0 to 100")
+        raise Wrong("a whole number from 0 to 100")
     return held
 
 
 def _calendar(held: Any) -> Calendar:
     what = "a map of timezone, begin, end, weekdays, country, region"
     if not isinstance(held, dict) or set(held) - {"timezone", "begin", "end", "weekdays", "country", "region"}:
-        raise _Wrong(what)
+        raise Wrong(what)
     calendar = Calendar()
     if "timezone" in held:
         try:
             ZoneInfo(str(held["timezone"]))
         except (KeyError, ValueError, OSError):
-            raise _Wrong("a time zone such as Europe/Paris") from None
+            raise Wrong("a time zone such as Europe/Paris") from None
         calendar = replace(calendar, timezone=str(held["timezone"]))
     calendar = replace(
         calendar,
@@ -119,11 +121,11 @@ def _calendar(held: Any) -> Calendar:
         end=_time(held["end"]) if "end" in held else calendar.end,
     )
     if calendar.end <= calendar.begin:
-        raise _Wrong("an end of work that is after its begin")
+        raise Wrong("an end of work that is after its begin")
     if "weekdays" in held:
         days = held["weekdays"]
         if not isinstance(days, list) or not days or not all(str(day).lower() in _DAYS for day in days):
-            raise _Wrong("days such as [monday, friday]")
+            raise Wrong("days such as [monday, friday]")
         calendar = replace(calendar, weekdays=frozenset(_DAYS.index(str(day).lower()) for day in days))
     return _with_holidays(calendar, held)
 
@@ -132,14 +134,14 @@ def _with_holidays(calendar: Calendar, held: Mapping[str, Any]) -> Calendar:
     country, region = held.get("country"), held.get("region")
     if country is None:
         if region is not None:
-            raise _Wrong("a country such as FR beside the region")
+            raise Wrong("a country such as FR beside the region")
         return calendar
     import holidays
 
     try:
         holidays.country_holidays(str(country), subdiv=region, years=2026)
     except (NotImplementedError, ValueError, TypeError):
-        raise _Wrong("a country such as FR, and a region of it, that the package holidays knows") from None
+        raise Wrong("a country such as FR, and a region of it, that the package holidays knows") from None
     return replace(calendar, country=str(country), region=region)
 
 
@@ -153,20 +155,20 @@ def _time(held: Any) -> time:
     except ValueError:
         told = None
     if told is None or told.tzinfo is not None:
-        raise _Wrong("times such as 09:00")
+        raise Wrong("times such as 09:00")
     return told
 
 
 def _quiet(held: Any) -> QuietHours:
     if not isinstance(held, dict) or set(held) - {"begin", "end", "severities"} or not {"begin", "end"} <= set(held):
-        raise _Wrong("a map of begin, end and severities")
+        raise Wrong("a map of begin, end and severities")
     quiet = QuietHours(begin=_time(held["begin"]), end=_time(held["end"]))
     if quiet.begin == quiet.end:
-        raise _Wrong("an end that is not its begin")
+        raise Wrong("an end that is not its begin")
     if "severities" in held:
         listed = held["severities"]
         if not isinstance(listed, list) or not all(one in list(Severity) for one in listed):
-            raise _Wrong("severities such as [P3, P4]")
+            raise Wrong("severities such as [P3, P4]")
         quiet = replace(quiet, severities=frozenset(Severity(one) for one in listed))
     return quiet
 
@@ -174,35 +176,36 @@ def _quiet(held: Any) -> QuietHours:
 def _escalations(held: Any) -> tuple[Escalation, ...]:
     what = "a list of maps of after (minutes), mention (a user group's id, S…) and page (true or false)"
     if not isinstance(held, list):
-        raise _Wrong(what)
+        raise Wrong(what)
     steps = []
     for step in held:
         if not isinstance(step, dict) or set(step) - {"after", "mention", "page"}:
-            raise _Wrong(what)
+            raise Wrong(what)
         mention, page = step.get("mention"), step.get("page", False)
-        if not isinstance(page, bool) or not (mention is None or _is_id(mention, "S")):
-            raise _Wrong(what)
+        if not isinstance(page, bool) or not (mention is None or is_id(mention, "S")):
+            raise Wrong(what)
         held_back = step.get("after", 0)
-        after = timedelta(0) if held_back == 0 and held_back is not False else _minutes(held_back, what)
+        after = timedelta(0) if held_back == 0 and held_back is not False else minutes(held_back, what)
         steps.append(Escalation(after=after, mention=mention, page=page))
     return tuple(sorted(steps, key=lambda one: one.after))
 
 
-def _is_id(held: Any, kinds: str) -> bool:
+def is_id(held: Any, kinds: str) -> bool:
     """Whether it is an id of Slack's; a name such as @robin would let in, or tell, nobody."""
     return isinstance(held, str) and re.fullmatch(rf"[{kinds}][A-Z0-9]{{2,30}}", held) is not None
 
 
-def _yes_or_no(held: Any) -> bool:
+def yes_or_no(held: Any) -> bool:
+    """Raises Wrong for anything else than what YAML takes for true or false."""
     if not isinstance(held, bool):
-        raise _Wrong("true or false")
+        raise Wrong("true or false")
     return held
 
 
 def _template(held: Any) -> str:
     named = re.findall(r"\{(.*?)\}", held) if isinstance(held, str) else []
     if not isinstance(held, str) or not held.strip() or set(named) - {"id", "date", "severity", "title"}:
-        raise _Wrong("a text such as inc-{id}-{title}, with {id}, {date}, {title}")
+        raise Wrong("a text such as inc-{id}-{title}, with {id}, {date}, {title}")
     return held
 
 
@@ -210,11 +213,11 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "severities": _promises,
     "calendar": _calendar,
     "quiet_hours": _quiet,
-    "remind_before": _minutes,
+    "remind_before": minutes,
     "snoozes": _count,
     "overdue_reminders": _count,
     "escalation": _escalations,
-    "own_channel": _yes_or_no,
+    "own_channel": yes_or_no,
     "channel_name": _template,
 }
 _FIELDS = {

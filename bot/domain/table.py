@@ -4,17 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.domain.evidence import BAD_RATIO, Evidence, Truth, all_of, any_of, holds_unless
+from bot.domain.remedies import RemedyName
 from bot.domain.signals import Answer, CanaryAnswer, Failure
 
-REMEDIES = (
-    "rotate_key",
-    "restart",
-    "rollback",
-    "rate_limit_queue",
-    "limit_concurrency",
-    "fallback",
-    "raise_timeout",
-)
+REMEDIES = tuple(name.value for name in RemedyName)
 
 
 @dataclass(frozen=True)
