@@ -9,7 +9,19 @@ from typing import Any
 
 from bot.domain.incident import BOT, HOME, TEXT_CHARS, Outgoing, Refusal, plain
 from bot.domain.policy import Mitigations
-from bot.domain.runs import MOVES, REVERT, Approval, Circumstances, Outcome, Plan, Run, RunChange, State
+from bot.domain.runs import (
+    IN_FLIGHT,
+    MOVES,
+    REVERT,
+    WORKED_ON,
+    Approval,
+    Circumstances,
+    Outcome,
+    Plan,
+    Run,
+    RunChange,
+    State,
+)
 from bot.domain.timeline import Event, Kind
 
 
@@ -26,13 +38,12 @@ def asked(run: Run) -> RunChange:
 
 def proposed(run: Run, plan: Plan, now: datetime, policy: Mitigations) -> RunChange:
     """The preview is there. A revert that the bot makes by itself needs no other approval."""
+    _must_be(run, State.PLANNING)
     if run.automatic:
         after = _moved(run, State.APPROVED, plan=plan, start_by=now + policy.start_within)
     else:
         after = _moved(run, State.PROPOSED, plan=plan, approve_by=now + policy.approve_within)
-    values = [{"name": name, "old": old, "new": new} for name, old, new in plan.shown]
-    event = _event(after, now, BOT, f"{run.remedy} proposed", values=values)
-    return RunChange(run=after, events=(event,), messages=(card(after),))
+    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.remedy} proposed"),), messages=(card(after),))
 
 
 def approved(run: Run, approval: Approval, *, enough: bool, policy: Mitigations) -> RunChange:
@@ -82,13 +93,13 @@ def accepted(run: Run, now: datetime, policy: Mitigations) -> RunChange:
     after = _moved(run, State.WATCHING, applied_at=now, said="", remind_at=now + policy.remind_after)
     if not run.temporary:
         after = replace(after, remind_at=None)
-    values = [] if run.plan is None else [{"name": name, "old": old, "new": new} for name, old, new in run.plan.shown]
-    event = _event(after, now, BOT, f"{run.remedy} applied", values=values)
-    return RunChange(run=after, events=(event,), messages=(card(after),))
+    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.remedy} applied"),), messages=(card(after),))
 
 
 def progressed(run: Run, said: str) -> RunChange:
     """How far it is, for the card alone."""
+    if run.state not in WORKED_ON:
+        raise _not_now(run)
     after = replace(run, said=said)
     return RunChange(run=after, messages=(card(after),))
 
@@ -141,11 +152,15 @@ def superseded(run: Run, said: str, new_id: str, now: datetime) -> RunChange:
         requested_at=now,
     )
     event = _event(after, now, BOT, f"{run.remedy} not done: {said}")
-    return RunChange(run=after, events=(event, *asked(again).events), messages=(card(after), card(again)), more=(again,))
+    return RunChange(
+        run=after, events=(event, *asked(again).events), messages=(card(after), card(again)), more=(again,)
+    )
 
 
 def revert_of(run: Run, new_id: str, user: str, reason: str, now: datetime, *, automatic: bool = False) -> Run:
     """The run that takes ``run`` back."""
+    if run.remedy == REVERT:
+        raise Refusal("A revert is not reverted; ask for the mitigation itself again.")
     if run.applied_at is None or run.open:
         raise Refusal("There is nothing to revert: it has not changed anything, or is not over.")
     if run.reverted_by is not None:
@@ -171,8 +186,10 @@ def keep(run: Run, user: str, reason: str, now: datetime, policy: Mitigations) -
     why = plain(reason)[:TEXT_CHARS]
     if not why:
         raise Refusal("Say why it stays.")
+    if run.state in IN_FLIGHT:
+        raise Refusal("It is not over yet; keep it when it is.")
     if not run.in_place:
-        raise Refusal("It is not in place any more.")
+        raise Refusal("It is not in place, so there is nothing to keep.")
     after = replace(run, kept=why, remind_at=now + 7 * policy.remind_after)
     event = _event(after, now, user, f"{run.remedy} stays in place: {why}")
     return RunChange(run=after, events=(event,), messages=(card(after),))
@@ -182,10 +199,10 @@ def tick(run: Run, now: datetime, policy: Mitigations) -> RunChange | None:
     """What is due ``now``; None: nothing."""
     if run.state is State.PROPOSED and run.approve_by is not None and run.approve_by <= now:
         return expired(run, now)
-    if run.remind_at is None or run.remind_at > now:
+    if run.open or run.remind_at is None or run.remind_at > now:
         return None
     if not run.in_place:
-        return None if run.open else RunChange(run=replace(run, remind_at=None))
+        return RunChange(run=replace(run, remind_at=None))
     every = 7 * policy.remind_after if run.kept else policy.remind_after
     context = {"run": run.id, "remedy": run.remedy, "since": run.applied_at and run.applied_at.isoformat()}
     told = Outgoing(kind="post", to=HOME, template="still_in_place", context=context)
@@ -194,14 +211,20 @@ def tick(run: Run, now: datetime, policy: Mitigations) -> RunChange | None:
 
 def due_at(run: Run) -> datetime | None:
     """When :func:`tick` has something to do."""
-    moments = [run.approve_by if run.state is State.PROPOSED else None, run.remind_at]
+    moments = [run.approve_by if run.state is State.PROPOSED else None, None if run.open else run.remind_at]
     return min((one for one in moments if one is not None), default=None)
 
 
 def _must_be(run: Run, state: State) -> None:
     if run.state is not state:
-        how = f"{run.state}, {run.outcome}" if run.outcome else run.state
-        raise Refusal(f"Too late: it is {how} already.")
+        raise _not_now(run)
+
+
+def _not_now(run: Run) -> Refusal:
+    if run.state is State.PLANNING:
+        return Refusal("Too early: its preview is not there yet.")
+    how = f"{run.state}, {run.outcome}" if run.outcome else run.state
+    return Refusal(f"Too late: it is {how} already.")
 
 
 def _moved(run: Run, to: State, **more: Any) -> Run:
@@ -210,8 +233,10 @@ def _moved(run: Run, to: State, **more: Any) -> Run:
     return replace(run, state=to, **more)
 
 
-def _event(run: Run, at: datetime, actor: str, text: str, **more: Any) -> Event:
-    data = {"run": run.id, "remedy": run.remedy, "state": run.state, **more}
+def _event(run: Run, at: datetime, actor: str, text: str) -> Event:
+    data: dict[str, Any] = {"run": run.id, "remedy": run.remedy, "state": run.state}
+    if run.plan is not None:
+        data["values"] = [{"name": name, "old": old, "new": new} for name, old, new in run.plan.shown]
     return Event(kind=Kind.MITIGATION, at=at, actor=actor, text=text, data=data)
 
 

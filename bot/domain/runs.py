@@ -151,9 +151,9 @@ class Run:
 
     @property
     def in_place(self) -> bool:
-        """Whether something temporary is in the cluster that somebody has to take back."""
-        applied = self.applied_at is not None and self.state in (*IN_FLIGHT, State.ENDED)
-        return self.temporary and applied and self.reverted_by is None and not self.open
+        """Whether its run is over and has left something temporary in the cluster that somebody has to take back."""
+        applied = self.applied_at is not None and self.state is State.ENDED
+        return self.temporary and applied and self.reverted_by is None
 
     @property
     def lock(self) -> str | None:
