@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.domain.causes import Severity
 from bot.domain.policy import ApprovalRule, Mitigations
-from bot.domain.redaction import MASK
+from bot.domain.redaction import MASK, redact
 from bot.domain.remedies import ENV_REMEDIES, EnvSpec, RemedyName
 from bot.domain.runs import REVERT
 from bot.domain.workload import shown_value
@@ -133,7 +133,7 @@ def _value(held: Any) -> str:
 
 def _secret(name: str, value: str) -> bool:
     """Whether people would not be shown the value of such a variable."""
-    return MASK in shown_value({"name": name, "value": value})
+    return MASK in shown_value({"name": name, "value": value}) or redact(value) != value
 
 
 def _bound(held: Any) -> int:

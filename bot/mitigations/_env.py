@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bot.domain.changes import Change, EnvChange
 from bot.domain.incident import Refusal
 from bot.domain.objects import Object, each, within
-from bot.domain.redaction import MASK
+from bot.domain.redaction import MASK, redact
 from bot.domain.remedies import EnvSpec
 from bot.domain.workload import KeyReference, containers, key_containers, key_reference, shown_value, template
 from bot.mitigations._kubectl import line, lines, watched
@@ -58,7 +58,7 @@ class EnvRemedy:
         if asked is None:
             return {}
         if spec.off is not None:
-            known = {_ON: _ON, _OFF: _OFF, spec.off.lower(): _OFF, spec.value.lower(): _ON}
+            known = {spec.off.lower(): _OFF, spec.value.lower(): _ON, _ON: _ON, _OFF: _OFF}
             if asked.lower() not in known:
                 raise Refusal(f"{self.name} is turned {_ON} or {_OFF}.")
             return {_VALUE: known[asked.lower()]}
@@ -120,13 +120,13 @@ class EnvRemedy:
         return EnvChange(container=where, name=name, before=before, after=after)
 
     def _may_replace(self, before: Object, where: str, value: str) -> None:
-        name, shown = self.spec.variable, shown_value(before)
-        if MASK in shown or within(before, "valueFrom", "secretKeyRef"):
+        name, shown, held = self.spec.variable, shown_value(before), str(before.get("value", ""))
+        # what is shown is cut, and a secret may stand behind the cut
+        if MASK in shown or redact(held) != held or within(before, "valueFrom", "secretKeyRef"):
             raise Refusal(
                 f"{name} of container {where} holds what looks like a secret, which the bot neither keeps nor shows; "
                 "change it by kubectl, or name another variable in `remedies:`."
             )
-        held = str(before.get("value", ""))
         number = int(held) if held.isascii() and held.isdecimal() and len(held) <= _DIGITS else None
         if self.spec.only_up and number is not None and value.isdecimal() and number >= int(value):
             raise Refusal(f"{name} is {shown} already, which is more than {value}; ask for a higher value.")
