@@ -21,7 +21,7 @@ from bot.handlers.moved import RUN, Moved, TooLate
 from bot.handlers.planning import WHO_GRANTS, Seen, seen, sentence, template_patch
 from bot.handlers.probing import Prober
 from bot.handlers.rotation import Rotation
-from bot.ports import Cluster, ProbeRun, Store
+from bot.ports import Cluster, ProbeRun
 
 # Whose answer was lost is asked again for so long; then people have to look.
 _UNSURE = timedelta(minutes=1)
@@ -33,7 +33,6 @@ _IN_A_ROW = 20
 @dataclass(frozen=True, kw_only=True)
 class Applier:
     prober: Prober
-    store: Store
     policy: Mitigations
     rotation: Rotation
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep

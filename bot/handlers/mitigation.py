@@ -57,25 +57,30 @@ class MitigationHandler:
         reason = _text(asked.reason)
         if not reason:
             raise Refusal("Say why.")
-        if asked.remedy not in self.remedies:
-            raise Refusal(f"There is no remedy called {asked.remedy}; there are {', '.join(self.remedies)}.")
-        if asked.target not in self.targets or not self.targets[asked.target].kubernetes.configured:
-            raise Refusal("No cluster is configured for that target; set KUBECONFIG, or run in the cluster.")
-        await self._thawed()
+        await self.may_ask(asked.remedy, asked.target)
+        remedy = self.remedies[asked.remedy]
         run = Run(
             id=_id(request),
             incident=asked.incident,
             target=asked.target,
             remedy=asked.remedy,
-            arguments={name: _text(value) for name, value in asked.arguments.items()},
+            arguments=remedy.checked(asked.arguments),
             severity=asked.severity,
             requested_by=asked.user,
             reason=reason,
             requested_at=self.clock.now(),
             never=asked.never,
-            temporary=self.remedies[asked.remedy].temporary,
+            temporary=remedy.temporary_with(asked.arguments),
         )
         return await self._added(run, request)
+
+    async def may_ask(self, remedy: str, target: str) -> None:
+        """Raises Refusal where asking would, whatever else is filled in: before anything is done for it."""
+        if remedy not in self.remedies:
+            raise Refusal(f"There is no remedy called {remedy}; there are {', '.join(self.remedies)}.")
+        if target not in self.targets or not self.targets[target].kubernetes.configured:
+            raise Refusal("No cluster is configured for that target; set KUBECONFIG, or run in the cluster.")
+        await self._thawed()
 
     async def approve(
         self, identity: str, user: str, groups: AbstractSet[str], request: str, *, glass: str | None = None
@@ -173,6 +178,11 @@ class MitigationHandler:
             try:
                 after = await self.store.move_run(before, step(before, now), now=now, request=request)
             except AlreadyDone:
+                return before
+            except Refusal:
+                # what was done before is not refused because of what came after it
+                if await self.store.made_by(request) is None:
+                    raise
                 return before
             except Conflict:
                 continue

@@ -28,13 +28,14 @@ from bot.domain.rollout import last_rollout_s, managed_by, strategy
 from bot.domain.runs import REVERT, Plan, Run, RunChange
 from bot.domain.signals import Finding, ProbeName, Verdict
 from bot.domain.workload import shown_value, template
-from bot.errors import Forbidden, LoginExpired, NotConfigured
+from bot.errors import Changed, Forbidden, LoginExpired, NotConfigured
 from bot.handlers.probing import Prober
 from bot.ports import Ask, Cluster, Probe, ProbeRun, Remedy, Store
 
 # What stands between users and the provider heals nothing there: only these say whether it helps.
 _OWN = frozenset({ProbeName.HEALTH, ProbeName.PROMETHEUS, ProbeName.PODS, ProbeName.LOGS})
 _MOST_LINES = 200
+_ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,8 @@ class Planner:
         now = self.prober.clock.now()
         asks = self.prober.run_of(run.target, "mitigation")
         try:
-            if asks.cluster is None:
-                raise NotConfigured("No cluster is configured; set KUBECONFIG, or run in the cluster.")
-            held, findings = await asyncio.gather(seen(asks, asks.cluster), self._findings(run))
             original = await self._original(run)
-            changes = await self._changes(run, original, asks, held)
-            plan = await self._made(run, original, asks, held, changes, findings)
+            plan = await self._preview(run, original, asks, await self._findings(run))
         except (Refusal, Unfitting) as no:
             return mitigation.cancelled(run, str(no), now)
         except Forbidden as error:
@@ -92,6 +89,19 @@ class Planner:
             # somebody has been here since: people look at it first
             run = replace(run, automatic=False, approvals=())
         return mitigation.proposed(run, plan, self.prober.clock.now(), self.policy)
+
+    async def _preview(self, run: Run, original: Run | None, asks: ProbeRun, findings: Sequence[Finding]) -> Plan:
+        """Of the deployment as it is; one whose status changes in the same moment is read again."""
+        tries = 0
+        while True:
+            tries += 1
+            held = await seen(asks, _cluster(asks))
+            changes = await self._changes(run, original, asks, held)
+            try:
+                return await self._made(run, original, asks, held, changes, findings)
+            except Changed:
+                if tries == _ATTEMPTS:
+                    raise
 
     async def _findings(self, run: Run) -> Sequence[Finding]:
         if run.remedy == REVERT:
@@ -131,8 +141,7 @@ class Planner:
         changes: Sequence[Change],
         findings: Sequence[Finding],
     ) -> Plan:
-        if asks.cluster is None:
-            raise NotConfigured("No cluster is configured.")
+        cluster = _cluster(asks)
         settings, metadata = asks.target.kubernetes, within(held.deployment, "metadata")
         before = template(held.deployment)
         wanted = changed(before, changes, held.sets)
@@ -144,7 +153,7 @@ class Planner:
                 f"rollout resume deployment/{settings.deployment}`."
             )
         patch = template_patch(held.deployment, wanted)
-        after = template(await asks.cluster.patch("Deployment", settings.deployment, patch, dry_run=True))
+        after = template(await cluster.patch("Deployment", settings.deployment, patch, dry_run=True))
         remedy = self.remedies.get(run.arguments.get("remedy", run.remedy))
         bad = tuple(finding.probe for finding in findings if finding.verdict is Verdict.BAD)
         return Plan(
@@ -154,7 +163,7 @@ class Planner:
             uid=str(metadata.get("uid")),
             pin=template_hash(before),
             after=template_hash(after),
-            secret_pin=await _secret_pin(asks.cluster, changes),
+            secret_pin=await _secret_pin(cluster, changes),
             changes=tuple(changes),
             shown=tuple(_shown(change) for change in changes),
             diff=diff(before, after)[:_MOST_LINES],
@@ -167,6 +176,12 @@ class Planner:
             baseline=bad,
             found_by=_found_by(findings, shields=remedy is not None and remedy.shields),
         )
+
+
+def _cluster(asks: ProbeRun) -> Cluster:
+    if asks.cluster is None:
+        raise NotConfigured("No cluster is configured; set KUBECONFIG, or run in the cluster.")
+    return asks.cluster
 
 
 WHO_GRANTS = "Ask whoever administers the cluster to add that to the bot's Role."
