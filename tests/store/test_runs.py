@@ -461,3 +461,34 @@ async def test_a_run_has_one_card_that_is_asked_for_anew(store: SqlStore, incide
     (again,) = await store.claim(NOW, limit=10, lease_s=60)
     assert (again.message.template, again.ts) == ("r2", "2.0")
     assert await store.card(incident.id) == MessageRef(channel="C1", ts="1.0"), "the incident's own is another"
+
+
+async def test_a_card_that_is_shown_anew_does_not_hold_up_what_comes_after_it(
+    store: SqlStore, incident: Incident
+) -> None:
+    await all_waiting(store)
+    run = await applied(store, incident.id)
+    held = await store.incident(incident.id)
+    assert held is not None
+    await store.save(held, acts.tell(held, Outgoing(kind="post", to=HOME, template="seen")), now=NOW)
+    (card,) = await store.claim(NOW, limit=10, lease_s=60)
+    assert (card.message.kind, card.ts) == ("run", None), "what comes after it waits until it stands"
+    run = await store.move_run(run, mitigation.progressed(run, "1 of 3"), now=NOW)
+    await store.sent(card, MessageRef(channel="C1", ts="1.1"))
+    again, post = await store.claim(NOW, limit=10, lease_s=60)
+    assert (again.seq, again.ts, again.wanted > card.wanted) == (card.seq, "1.1", True)
+    assert post.message.template == "seen"
+    await store.move_run(run, mitigation.progressed(run, "2 of 3"), now=NOW)
+    await store.sent(again, MessageRef(channel="C1", ts="1.1"))
+    await store.dead(post, "Slack refuses")
+    (last,) = await store.claim(NOW, limit=10, lease_s=60)
+    await store.dead(last, "Slack refuses")
+    await store.move_run(await newest(store, run), mitigation.rolled_out(await newest(store, run), NOW), now=NOW)
+    (revived,) = await store.claim(NOW, limit=10, lease_s=60)
+    assert revived.seq == card.seq, "what has become of the run is tried anew"
+
+
+async def newest(store: SqlStore, run: Run) -> Run:
+    found = await store.run(run.id)
+    assert found is not None
+    return found
