@@ -7,6 +7,7 @@ smuggled in. What is too long is cut with "…" and handed back as ``overflow`` 
 import contextlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ TEXT, SECTION, HEADER, BUTTON, VALUE, CONTEXT = 4000, 3000, 150, 75, 2000, 3000
 BLOCKS, ACTIONS, CONTEXT_ELEMENTS = 50, 25, 10
 MODAL_BLOCKS, MODAL_TITLE = 100, 24
 
+# What a listing takes of a section, and each of its lines.
+_LISTED, _LISTED_LINE = 2800, 200
 # Sections a message for what did not fit: Slack takes about 12,000 characters of text blocks at once.
 _REST_BLOCKS = 4
 
@@ -35,7 +38,9 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 _USER = re.compile(r"[UW][A-Z0-9]{2,30}")
 _GROUP = re.compile(r"S[A-Z0-9]{2,30}")
 _CHANNEL = re.compile(r"[CGD][A-Z0-9]{2,30}")
-_MENTIONED = re.compile(r"&lt;(@[UW][A-Z0-9]{2,30}|#C[A-Z0-9]{2,30})(?:\|[^&<>\n]{0,80})?&gt;")
+_MENTIONED = re.compile(
+    r"&lt;(@[UW][A-Z0-9]{2,30}|#C[A-Z0-9]{2,30}|!subteam\^S[A-Z0-9]{2,30})(?:\|[^&<>\n]{0,80})?&gt;"
+)
 _LINK = re.compile(r"https?://[^\s<>|\"`]+")
 
 
@@ -72,9 +77,11 @@ class Renderer:
             when=_when,
             ago=_ago,
             fits=_fits,
+            listing=_listing,
             mentions=_mentions,
             moment=datetime.fromisoformat,
             duration=_duration,
+            seconds=_seconds,
         )
 
     def compile_all(self) -> None:
@@ -181,10 +188,25 @@ def _fits(text: object, most: int) -> Any:
     return Markup(_cut(escape(str(text)), most)[0])  # noqa: S704 - escaped first
 
 
-def _mentions(text: object) -> Any:
-    """For what only one person sees: people and channels that the text mentions are shown by name, and nothing else.
+def _listing(lines: Sequence[object], most: int) -> Any:
+    """A block of code of at most ``most`` lines that fits into a section, and how many more there are."""
+    shown: list[str] = []
+    room = _LISTED
+    for line in lines[:most]:
+        text = _cut(escape(_code(line).replace("\n", " ")), _LISTED_LINE)[0]
+        room -= len(text) + 1
+        if room < 0:
+            break
+        shown.append(text)
+    left = len(lines) - len(shown)
+    more = f"\nand {left} more {'line' if left == 1 else 'lines'}" if left else ""
+    return Markup("```\n" + "\n".join(shown) + "\n```" + more)  # noqa: S704 - escaped line by line
 
-    Nobody is notified by it; ``<!channel>`` and links stay text.
+
+def _mentions(text: object) -> Any:
+    """For what notifies nobody (seen by one person, or an update): people, user groups and channels by their names.
+
+    ``<!channel>`` and links stay text.
     """
     held = text if isinstance(text, Markup) else escape(str(text))
     return Markup(_MENTIONED.sub(r"<\1>", held))  # noqa: S704 - only ids of Slack's are let through
@@ -196,6 +218,11 @@ def _duration(span: timedelta) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min" if minutes < 2880 else f"{minutes // 1440} days"
+
+
+def _seconds(span: float) -> str:
+    """Such as ``45 s``, or as a duration from two minutes on."""
+    return f"{span:.0f} s" if span < 120 else _duration(timedelta(seconds=span))
 
 
 def _cut(text: str, limit: int, mark: str = "…") -> tuple[str, str]:

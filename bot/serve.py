@@ -12,10 +12,17 @@ from aiohttp import web
 from bot.clients.charts import ChartProcess
 from bot.domain.report import TriageReport
 from bot.errors import SettingsError, StoreError
+from bot.handlers.applying import Applier
 from bot.handlers.delivery import DeliveryHandler
+from bot.handlers.driving import Driver
 from bot.handlers.incident import IncidentHandler
+from bot.handlers.mitigation import MitigationHandler
+from bot.handlers.planning import Planner
 from bot.handlers.probing import Prober
+from bot.handlers.rotation import Rotation
 from bot.handlers.triage import TriageHandler
+from bot.handlers.verifying import Verifier
+from bot.mitigations import load as load_remedies
 from bot.pagers import pagers
 from bot.ports import Store
 from bot.probes import load
@@ -24,11 +31,14 @@ from bot.probes.mistral_api import PROBE as MISTRAL_API
 from bot.render import Renderer
 from bot.scheduler import Scheduler, Tick
 from bot.settings import Settings
+from bot.slack.approvers import Approvers
 from bot.slack.forms import Forms
 from bot.slack.home import Home
 from bot.slack.incidents import SlackIncidents
 from bot.slack.listeners import Listeners
 from bot.slack.messenger import SlackMessenger, web_client
+from bot.slack.mitigation_forms import MitigationForms
+from bot.slack.mitigations import SlackMitigations
 from bot.slack.server import SlackServer
 from bot.slack.tasks import Tasks
 from bot.slack.triage import SlackTriage
@@ -42,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 # A process that is told to end has ten seconds: what is being sent comes first, then what people have asked for.
 _SENDING_S, _DRAIN_S = 3.0, 6.0
-_CLOCKS_S, _DELIVERIES_S, _DATABASE_S, _FORGET_S = 5.0, 2.0, 10.0, 3600.0
+_CLOCKS_S, _DELIVERIES_S, _MITIGATIONS_S, _DATABASE_S, _FORGET_S = 5.0, 2.0, 2.0, 10.0, 3600.0
 _RETRY_S = 5.0
 # Somebody waits for the card, which is worth more than its form being filled in later.
 _KEPT_WITHIN_S = 0.1
@@ -55,6 +65,8 @@ class Bot:
     slack: SlackServer
     deliveries: DeliveryHandler
     incidents: IncidentHandler
+    mitigations: MitigationHandler
+    driver: Driver
     store: Store
     tasks: Tasks
     readiness: Readiness
@@ -99,6 +111,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore) -> Bot:
     )
     incidents = IncidentHandler(store=store, clock=asks.clock, policy=settings.policy, wake=deliveries.wake)
     triage = TriageHandler(prober=asks, probes=load(), charts=ChartProcess(), log_excerpts=settings.log_excerpts)
+    mitigations, driver = _mitigations(settings, asks, store, deliveries.wake)
     acts = SlackIncidents(handler=incidents, messenger=messenger)
     forms = Forms(
         handler=incidents,
@@ -112,13 +125,59 @@ def wired(settings: Settings, asks: Prober, store: SqlStore) -> Bot:
         triage=SlackTriage(handler=triage, health_probe=MISTRAL_API, messenger=messenger, keep=_keeper(store, asks)),
         incidents=acts,
         forms=forms,
+        mitigations=_in_slack(mitigations, acts, messenger, settings.incident_channel),
         home=Home(handler=incidents, messenger=messenger),
         messenger=messenger,
         targets=tuple(target.name for target in settings.targets),
         tasks=tasks,
     )
     slack = SlackServer(settings, messenger, listeners)
-    return Bot(slack=slack, deliveries=deliveries, incidents=incidents, store=store, tasks=tasks, readiness=readiness)
+    return Bot(
+        slack=slack,
+        deliveries=deliveries,
+        incidents=incidents,
+        mitigations=mitigations,
+        driver=driver,
+        store=store,
+        tasks=tasks,
+        readiness=readiness,
+    )
+
+
+def _mitigations(
+    settings: Settings, asks: Prober, store: Store, wake: Callable[[], None]
+) -> tuple[MitigationHandler, Driver]:
+    remedies, rotation, probes = load_remedies(settings.remedies), Rotation(), load()
+    limits = settings.policy.mitigations
+    driver = Driver(
+        store=store,
+        clock=asks.clock,
+        policy=limits,
+        planner=Planner(prober=asks, probes=probes, remedies=remedies, store=store, policy=limits),
+        applier=Applier(prober=asks, policy=limits, rotation=rotation),
+        verifier=Verifier(prober=asks, probes=probes, remedies=remedies, store=store, policy=limits, rotation=rotation),
+        wake=wake,
+    )
+    handler = MitigationHandler(
+        store=store,
+        clock=asks.clock,
+        policy=settings.policy,
+        remedies=remedies,
+        targets={target.name: target for target in settings.targets},
+        wake=wake,
+        drive=driver.drive,
+    )
+    return handler, driver
+
+
+def _in_slack(
+    handler: MitigationHandler, incidents: SlackIncidents, messenger: SlackMessenger, channel: str | None
+) -> SlackMitigations:
+    approvers = Approvers(handler=handler, messenger=messenger)
+    forms = MitigationForms(
+        handler=handler, incidents=incidents, messenger=messenger, approvers=approvers, channel=channel
+    )
+    return SlackMitigations(handler=handler, incidents=incidents, messenger=messenger, approvers=approvers, forms=forms)
 
 
 def _keeper(store: Store, asks: Prober) -> Callable[[TriageReport], Awaitable[str]]:
@@ -166,6 +225,7 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
     async def look_at_clocks() -> None:
         with contextlib.suppress(StoreError):  # the store has told the log
             await bot.incidents.tick()
+            await bot.mitigations.tick()
 
     async def look_at_database() -> None:
         with contextlib.suppress(StoreError):
@@ -179,10 +239,14 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
     async def wake() -> None:
         bot.deliveries.wake()
 
+    async def drive() -> None:
+        bot.driver.drive()
+
     scheduler = Scheduler(
         (
             Tick("clocks", _CLOCKS_S, look_at_clocks),
             Tick("deliveries", _DELIVERIES_S, wake),
+            Tick("mitigations", _MITIGATIONS_S, drive),
             Tick("database", _DATABASE_S, look_at_database),
             Tick("forget", _FORGET_S, forget),
         )
@@ -194,6 +258,7 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
         scheduler.start()
         async with asyncio.TaskGroup() as parts:
             watch = parts.create_task(scheduler.watch())
+            parts.create_task(bot.driver.work())
             await bot.deliveries.work()
             watch.cancel()
 
@@ -205,6 +270,7 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
         yield
     finally:
         await scheduler.stop()
+        bot.driver.end()
         bot.deliveries.end()
         await asyncio.wait([sending], timeout=_SENDING_S)
         for task in tasks:

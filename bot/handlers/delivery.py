@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from bot.domain import acts
+from bot.domain.approvals import HOW_TO_CONFIGURE, rule_for, second_person
 from bot.domain.incident import HOME, Incident, Outgoing, Priority
+from bot.domain.ledger import revertible
 from bot.domain.naming import channel_name
 from bot.domain.policy import Policy
 from bot.errors import AlreadyDone, BotError, Conflict, Forbidden, MessageError, StoreError, UpstreamError
@@ -115,6 +117,8 @@ class DeliveryHandler:
         match message.kind:
             case "card":
                 return await self._card(delivery, incident)
+            case "run":
+                return await self._run(delivery, incident)
             case "post":
                 return await self._post(delivery, incident)
             case "channel":
@@ -124,17 +128,40 @@ class DeliveryHandler:
         return None
 
     async def _card(self, delivery: Delivery, incident: Incident) -> MessageRef:
-        reply = Reply(template="incident_card", context={"incident": incident})
+        in_place = [run for run in await self.store.runs(incident.id) if run.in_place]
+        reply = Reply(template="incident_card", context={"incident": incident, "in_place": in_place})
         channel = incident.channel if delivery.message.to == HOME else delivery.message.to
+        shown = await self._keyed(delivery, reply, channel)
+        if delivery.ts != shown.ts:
+            await self._pin(shown)
+        return shown
+
+    async def _run(self, delivery: Delivery, incident: Incident) -> MessageRef | None:
+        """A mitigation's card: where it was posted it stays, though the incident moves to a channel of its own."""
+        run = await self.store.run(delivery.message.template)
+        if run is None:
+            return None
+        rule = rule_for(run, self.policy.mitigations)
+        context = {
+            "incident": incident,
+            "run": run,
+            "rule": rule,
+            "second_person": rule is not None and second_person(run, rule),
+            "how_to_configure": HOW_TO_CONFIGURE,
+            "revertible": revertible(run),
+        }
+        channel = incident.home
+        if incident.own_channel and await self._found(delivery, incident.channel, None):
+            channel = incident.channel  # it was sent there, and the answer lost, before the incident moved
+        return await self._keyed(delivery, Reply(template="mitigation_card", context=context), channel)
+
+    async def _keyed(self, delivery: Delivery, reply: Reply, channel: str) -> MessageRef:
+        """The one message of a card, in its place if it stands, else posted in ``channel``."""
         held = await self._found(delivery, channel, None)
         if held is None and delivery.channel and delivery.ts:
             held = MessageRef(channel=delivery.channel, ts=delivery.ts)
         shown = None if held is None else await self._shown_anew(held, reply, delivery)
-        if shown is None:
-            shown = await self.messenger.post(channel, reply, delivery=delivery.id)
-        if delivery.ts != shown.ts:
-            await self._pin(shown)
-        return shown
+        return shown or await self.messenger.post(channel, reply, delivery=delivery.id)
 
     async def _shown_anew(self, card: MessageRef, reply: Reply, delivery: Delivery) -> MessageRef | None:
         """The card as it is now; None: somebody has deleted it, and there is no other yet."""

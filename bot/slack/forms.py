@@ -4,10 +4,9 @@ So that nothing that somebody typed is lost, whatever the database does: the for
 twice is safe, since the form's own id is the request's key.
 """
 
-import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,28 +17,22 @@ from bot.domain import acts
 from bot.domain.acts import Declaration, Update
 from bot.domain.causes import Family, Severity
 from bot.domain.incident import Change, Incident, Refusal, Role, Status
+from bot.domain.ledger import must_be_settled, unsettled
 from bot.domain.policy import Act
+from bot.domain.runs import Run
 from bot.domain.timeline import Event
-from bot.errors import BotError, StoreError
+from bot.errors import BotError
 from bot.handlers.incident import IncidentHandler
 from bot.handlers.triage import TriageHandler
 from bot.ports import Reply
 from bot.settings import DEFAULT_TARGET
+from bot.slack.form_parts import SEVERITIES, kept_report, stored, values
 from bot.slack.incidents import SlackIncidents
 from bot.slack.messenger import SlackMessenger
 from bot.slack.place import Place
 
 logger = logging.getLogger(__name__)
 
-# Slack shows an error of its own after three seconds.
-_ACK_WITHIN_S = 2.0
-_ERROR_CHARS = 150
-_SEVERITIES = [
-    ("P1", "P1: down for most"),
-    ("P2", "P2: degraded for many"),
-    ("P3", "P3: noticed by some"),
-    ("P4", "P4: noticed by hardly anybody"),
-]
 _STATUSES = [(status.value, status.value.capitalize()) for status in Status if status is not Status.RESOLVED]
 _NEXTS = [
     ("policy", "as promised for the severity"),
@@ -65,7 +58,7 @@ class Forms:
     async def declare(self, place: Place, triage: str | None) -> None:
         """Opens the form, filled in from the triage with that id."""
         await self.incidents.allowed(Act.DECLARE, place.user)
-        report = await self._report(triage)
+        report = await kept_report(self.handler.store, triage)
         impact = ""
         if report.get("severity") in ("P1", "P2", "P3"):
             impact = str(report.get("headline", ""))
@@ -77,7 +70,7 @@ class Forms:
             },
             "title": str(report.get("headline", "")),
             "severity": report.get("severity"),
-            "severities": _SEVERITIES,
+            "severities": SEVERITIES,
             "impact": impact,
             "action": "; ".join(str(step) for step in report.get("advice", ())[:1]),
             "commander": place.user,
@@ -104,9 +97,10 @@ class Forms:
         incident = await self.handler.meant(number, place.channel)
         if not incident.open:
             raise Refusal(f"{incident.name} is resolved already.")
-        view = await self._open(place, _resolve_form(incident, place, [*_standing(incident), _STILL_LOOKING]))
+        held = unsettled(await self.handler.store.runs(incident.id))
+        view = await self._open(place, _resolve_form(incident, place, [*_standing(incident), _STILL_LOOKING], held))
         found = await self._looked(incident.target)
-        await self.messenger.update_view(view, _resolve_form(incident, place, [*_standing(incident), *found]))
+        await self.messenger.update_view(view, _resolve_form(incident, place, [*_standing(incident), *found], held))
 
     async def _looked(self, target: str) -> list[str]:
         """What a triage of now says against resolving."""
@@ -122,7 +116,7 @@ class Forms:
 
     async def submitted(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         """A form was sent: does what it says, and only then lets Slack close it."""
-        told, user = _values(view), str(body["user"]["id"])
+        told, user = values(view), str(body["user"]["id"])
         metadata = json.loads(view.get("private_metadata") or "{}")
         request = f"view:{view['id']}"
         place = Place(channel=str(metadata.get("channel") or user), user=user)
@@ -134,22 +128,8 @@ class Forms:
                 work, block = self._updated(told, metadata, place, request), "status"
             case _:
                 work, block = self._resolved(told, metadata, place, request), "reason"
-        task = asyncio.ensure_future(work)
-        try:
-            async with asyncio.timeout(_ACK_WITHIN_S):
-                sentence = await asyncio.shield(task)
-        except TimeoutError:
-            task.add_done_callback(_log_late)
-            await ack(response_action="errors", errors={block: "The database is slow. Send it again: it is done once."})
-        except BotError as error:
-            await ack(response_action="errors", errors={block: _short(str(error))})
-        except Exception:
-            logger.exception("a form could not be stored")
-            await ack(response_action="errors", errors={block: "Something went wrong; the bot's log says more."})
-        else:
-            await ack()
-            if sentence:
-                await self._whisper(place, sentence)
+        if sentence := await stored(ack, work, block):
+            await self._whisper(place, sentence)
 
     async def _declared(self, told: Mapping[str, Any], metadata: dict[str, Any], place: Place, request: str) -> str:
         await self.incidents.allowed(Act.DECLARE, place.user)
@@ -186,8 +166,11 @@ class Forms:
     async def _resolved(self, told: Mapping[str, Any], metadata: dict[str, Any], place: Place, request: str) -> str:
         await self.incidents.allowed(Act.RESOLVE, place.user)
         owner, reason = told.get("owner"), str(told.get("reason") or "")
+        number = int(metadata["number"])
+        runs = await self.handler.store.runs(number)
 
         def act(incident: Incident, now: Any) -> Change:
+            must_be_settled(runs)
             objections = [one for one in metadata.get("objections", ()) if not (owner and one == _NO_OWNER)]
             held = incident
             events: tuple[Event, ...] = ()
@@ -197,16 +180,8 @@ class Forms:
             change = acts.resolve(held, tuple(objections), reason, place.user, now)
             return Change(incident=change.incident, events=(*events, *change.events), messages=change.messages)
 
-        after = await self.handler.act(int(metadata["number"]), act, request)
+        after = await self.handler.act(number, act, request)
         return _elsewhere(place, after, f"{after.name} is resolved")
-
-    async def _report(self, triage: str | None) -> Mapping[str, Any]:
-        if not triage:
-            return {}
-        try:
-            return await self.handler.store.triage(triage) or {}
-        except StoreError:
-            return {}  # the form opens all the same; sending it says whether the database is back
 
     async def _open(self, place: Place, form: Reply) -> str:
         if place.trigger_id is None:
@@ -228,39 +203,12 @@ def _elsewhere(place: Place, incident: Incident, sentence: str) -> str:
     return "" if place.channel == incident.home else f"{sentence}; its card is in <#{incident.home}>."
 
 
-def _short(sentence: str) -> str:
-    """As much as Slack shows beneath a field."""
-    return sentence if len(sentence) <= _ERROR_CHARS else sentence[: _ERROR_CHARS - 1] + "…"
-
-
 def _standing(incident: Incident) -> list[str]:
     """What speaks against resolving, whatever a triage says."""
     return [] if Role.POSTMORTEM in incident.roles else [_NO_OWNER]
 
 
-def _resolve_form(incident: Incident, place: Place, objections: list[str]) -> Reply:
+def _resolve_form(incident: Incident, place: Place, objections: list[str], in_place: Sequence[Run]) -> Reply:
     metadata = {"number": incident.id, "channel": place.channel, "objections": objections}
-    return Reply(
-        template="resolve_modal", context={"metadata": metadata, "incident": incident, "objections": objections}
-    )
-
-
-def _values(view: Mapping[str, Any]) -> dict[str, Any]:
-    """{block_id: value} of a submitted form; what was left empty is None."""
-    told: dict[str, Any] = {}
-    for block, actions in view["state"]["values"].items():
-        for held in actions.values():
-            chosen = held.get("selected_option")
-            many = held.get("selected_options")
-            if chosen is not None:
-                told[block] = chosen["value"]
-            elif many is not None:
-                told[block] = [one["value"] for one in many]
-            else:
-                told[block] = held.get("selected_user") or held.get("value")
-    return told
-
-
-def _log_late(task: "asyncio.Future[str]") -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.error("a form that was slow to be stored failed", exc_info=task.exception())
+    context = {"metadata": metadata, "incident": incident, "objections": objections, "in_place": in_place}
+    return Reply(template="resolve_modal", context=context)

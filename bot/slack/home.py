@@ -1,4 +1,4 @@
-"""App Home: my open incidents, all open ones, recent ones, and how fast they were dealt with."""
+"""App Home: my open incidents, all open ones, what is in place for a while, recent ones, and how fast they went."""
 
 from dataclasses import dataclass
 
@@ -22,9 +22,11 @@ class Home:
         store = self.handler.store
         held = await store.listed(open_only=True, limit=_READ + 1)
         ended = await store.resolved(limit=_COUNTED)
+        standing = await store.in_place(_SHOWN + 1)
         context = {
             "mine": [one for one in held if _has_part(one, user)],
             "open": held,
+            "in_place": [(run, await store.incident(run.incident)) for run in standing],
             "recent": ended[:_RECENT],
             "figures": by_severity(ended),
             "most": _SHOWN,

@@ -4,6 +4,7 @@ Forms are the exception: they are closed when what they say is stored (see ``for
 """
 
 import logging
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine
@@ -22,6 +23,8 @@ from bot.slack.forms import Forms
 from bot.slack.home import Home
 from bot.slack.incidents import SlackIncidents
 from bot.slack.messenger import SlackMessenger
+from bot.slack.mitigation_forms import FORMS
+from bot.slack.mitigations import ASK, BUTTONS, SlackMitigations
 from bot.slack.place import Place
 from bot.slack.tasks import Tasks
 from bot.slack.triage import SlackTriage
@@ -41,6 +44,7 @@ class Listeners:
     triage: SlackTriage
     incidents: SlackIncidents
     forms: Forms
+    mitigations: SlackMitigations
     home: Home
     messenger: SlackMessenger
     targets: tuple[str, ...]
@@ -56,8 +60,13 @@ class Listeners:
             app.action(action)(self.click_incident)
         for role in Role:
             app.action(f"{_CLAIM}{role}")(self.click_incident)
+        app.action(re.compile(f"{ASK}.+"))(self.click_mitigation)
+        for action in BUTTONS:
+            app.action(action)(self.click_mitigation)
         for form in ("declare", "update", "resolve"):
             app.view(form)(self.forms.submitted)
+        for form in FORMS:
+            app.view(form)(self.mitigations.forms.submitted)
         app.shortcut("add_to_timeline")(self.shortcut)
         app.event("app_mention")(self.mention)
         app.event("message")(self.message)
@@ -72,13 +81,15 @@ class Listeners:
             response_url=command.get("response_url"),
             trigger_id=command.get("trigger_id"),
         )
-        match parse.command(str(command.get("text") or ""), self.targets):
+        match parse.command(str(command.get("text") or ""), self.targets, tuple(self.mitigations.handler.remedies)):
             case parse.Triage(target):
                 self._start(place, self._triage(place, target), f"triage of {target}")
             case parse.Health(target):
                 self._start(place, self.triage.health(place, target), f"health of {target}")
             case parse.OnIncident() as asked:
                 self._start(place, self._on_incident(place, asked), asked.verb)
+            case parse.OnMitigation() as asked:
+                self._start(place, self.mitigations.command(place, asked), asked.verb)
             case parse.Unknown(sentence):
                 self._start(place, self.messenger.tell(place, sentence), "answer")
             case _:
@@ -118,6 +129,12 @@ class Listeners:
             case _:
                 work = self.incidents.snooze(place, number, int(name.rpartition("_")[2]), request)
         self._start(place, work, f"{name} INC-{number}")
+
+    async def click_mitigation(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        await ack()
+        place, name = _place(body), str(action["action_id"])
+        request = f"click:{action.get('action_ts')}:{name}:{place.user}"
+        self._start(place, self.mitigations.click(place, name, str(action.get("value")), request), name)
 
     async def shortcut(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()

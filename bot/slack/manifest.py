@@ -30,7 +30,7 @@ def manifest() -> dict[str, Any]:
                 {
                     "command": "/mistral",
                     "description": "Triage a Mistral incident",
-                    "usage_hint": "triage | declare | update | resolve | help",
+                    "usage_hint": "triage | declare | update | mitigate | resolve | help",
                     # people and channels come as ids
                     "should_escape": True,
                 }

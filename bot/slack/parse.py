@@ -20,10 +20,12 @@ ON_INCIDENTS = (
     "reopen",
     "catch-up",
 )
-COMMANDS = ("triage", "health", *ON_INCIDENTS, "help")
+ON_MITIGATIONS = ("mitigate", "rollback", "revert", "freeze", "unfreeze")
+COMMANDS = ("triage", "health", *ON_INCIDENTS, *ON_MITIGATIONS, "help")
 _LONGEST_WORD = 80
 _LONGEST_TEXT = 4000
 _NUMBER = re.compile(r"(?i)(inc-)?(\d{1,9})")
+_REVISION = re.compile(r"[0-9]{1,9}")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]{2,30})(?:\|[^>]*)?>")
 # The phrases with which people call for help; the runbook's own.
 _PHRASE = re.compile(r"\bmistral\s+(?:incident|outage|down|on-call|emergency|broken)\b", re.IGNORECASE)
@@ -54,16 +56,26 @@ class OnIncident:
 
 
 @dataclass(frozen=True)
+class OnMitigation:
+    """``verb`` is one of ON_MITIGATIONS; ``remedy`` None: none was named. ``text``: a reason, or a revision."""
+
+    verb: str
+    remedy: str | None = None
+    target: str = DEFAULT_TARGET
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Unknown:
     """``sentence`` says what is not known, and the nearest thing that is."""
 
     sentence: str
 
 
-Request = Triage | Health | Help | OnIncident | Unknown
+Request = Triage | Health | Help | OnIncident | OnMitigation | Unknown
 
 
-def command(text: str, targets: tuple[str, ...]) -> Request:
+def command(text: str, targets: tuple[str, ...], remedies: tuple[str, ...] = ()) -> Request:
     """What ``/mistral TEXT`` asks for; Slack has escaped ``& < >`` in it."""
     words = text[:_LONGEST_TEXT].split()
     if not words:
@@ -75,6 +87,8 @@ def command(text: str, targets: tuple[str, ...]) -> Request:
         return Help()
     if word in ON_INCIDENTS:
         return _on_incident(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip())
+    if word in ON_MITIGATIONS:
+        return _on_mitigation(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip(), targets, remedies)
     target = rest[0] if rest else DEFAULT_TARGET
     if target not in targets:
         return Unknown(f"There is no target “{_short(target)}”; {nearest(target[:_LONGEST_WORD], targets)}")
@@ -92,6 +106,26 @@ def _on_incident(verb: str, text: str) -> OnIncident:
     if named and verb in ("severity", "role"):
         return OnIncident(verb, int(named[2]), unescape(text[: -len(last)].strip()))
     return OnIncident(verb, None, unescape(text))
+
+
+def _on_mitigation(verb: str, text: str, targets: tuple[str, ...], remedies: tuple[str, ...]) -> Request:
+    if verb in ("freeze", "unfreeze"):
+        return OnMitigation(verb, text=unescape(text))
+    remedy, target, revision = "rollback" if verb == "rollback" else None, DEFAULT_TARGET, ""
+    for word in text.split():
+        if remedy is None and word.lower() in remedies:
+            remedy = word.lower()
+        elif verb == "rollback" and not revision and _REVISION.fullmatch(word):
+            revision = word
+        elif verb != "revert" and word in targets:
+            target = word
+        else:
+            known = remedies if verb == "revert" else targets if remedy else (*remedies, *targets)
+            kind = "remedy" if verb == "revert" else "target" if remedy else "remedy or target"
+            return Unknown(f"There is no {kind} “{_short(word)}”; {nearest(word[:_LONGEST_WORD], known)}")
+    if target not in targets:
+        return Unknown(f"There is no target “{target}”; {nearest(target, targets)}")
+    return OnMitigation(verb, remedy, target, revision)
 
 
 def unescape(text: str) -> str:

@@ -1,0 +1,82 @@
+"""What all forms share: what was filled in, the triage that fills them in, and closing once it is stored."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck
+
+from bot.errors import BotError, StoreError
+from bot.ports import Store
+
+logger = logging.getLogger(__name__)
+
+# Slack shows an error of its own after three seconds.
+_ACK_WITHIN_S = 2.0
+_ERROR_CHARS = 150
+_TARGET = "target:"
+SEVERITIES = [
+    ("P1", "P1: down for most"),
+    ("P2", "P2: degraded for many"),
+    ("P3", "P3: noticed by some"),
+    ("P4", "P4: noticed by hardly anybody"),
+]
+
+
+async def stored(ack: AsyncAck, work: Awaitable[str], block: str) -> str:
+    """Lets Slack close the form once ``work`` is done, and gives its sentence; else says why beneath ``block``."""
+    task = asyncio.ensure_future(work)
+    try:
+        async with asyncio.timeout(_ACK_WITHIN_S):
+            sentence = await asyncio.shield(task)
+    except TimeoutError:
+        task.add_done_callback(_log_late)
+        await ack(response_action="errors", errors={block: "The database is slow. Send it again: it is done once."})
+    except BotError as error:
+        await ack(response_action="errors", errors={block: _short(str(error))})
+    except Exception:
+        logger.exception("a form could not be stored")
+        await ack(response_action="errors", errors={block: "Something went wrong; the bot's log says more."})
+    else:
+        await ack()
+        return sentence
+    return ""
+
+
+def values(view: Mapping[str, Any]) -> dict[str, Any]:
+    """{block_id: value} of a submitted form; what was left empty is None."""
+    told: dict[str, Any] = {}
+    for block, actions in view["state"]["values"].items():
+        for held in actions.values():
+            chosen = held.get("selected_option")
+            many = held.get("selected_options")
+            if chosen is not None:
+                told[block] = chosen["value"]
+            elif many is not None:
+                told[block] = [one["value"] for one in many]
+            else:
+                told[block] = held.get("selected_user") or held.get("value")
+    return told
+
+
+async def kept_report(store: Store, about: str | None) -> Mapping[str, Any]:
+    """The JSON of the triage that a button is about: its id, ``target:NAME`` alone, or none."""
+    if not about:
+        return {}
+    if about.startswith(_TARGET):
+        return {"target": about.removeprefix(_TARGET)}
+    try:
+        return await store.triage(about) or {}
+    except StoreError:
+        return {}  # the form opens all the same; sending it says whether the database is back
+
+
+def _short(sentence: str) -> str:
+    """As much as Slack shows beneath a field."""
+    return sentence if len(sentence) <= _ERROR_CHARS else sentence[: _ERROR_CHARS - 1] + "…"
+
+
+def _log_late(task: "asyncio.Future[str]") -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("a form that was slow to be stored failed", exc_info=task.exception())
