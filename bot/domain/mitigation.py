@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bot.domain.incident import BOT, HOME, TEXT_CHARS, Outgoing, Refusal, plain
+from bot.domain.incident import BOT, CARD, HOME, TEXT_CHARS, Outgoing, Refusal, plain
 from bot.domain.policy import Mitigations
 from bot.domain.runs import (
     IN_FLIGHT,
@@ -28,6 +28,11 @@ from bot.domain.timeline import Event, Kind
 def card(run: Run) -> Outgoing:
     """The run's one message, rendered anew whenever it is sent."""
     return Outgoing(kind="run", to=HOME, template=run.id)
+
+
+def cards(run: Run) -> tuple[Outgoing, ...]:
+    """The same, and where it is temporary the incident's own, which tells what is in place."""
+    return (card(run), CARD) if run.temporary else (card(run),)
 
 
 def asked(run: Run) -> RunChange:
@@ -115,7 +120,7 @@ def ended(run: Run, outcome: Outcome, said: str, now: datetime) -> RunChange:
     event = _event(after, now, BOT, f"{run.remedy}: {outcome}. {said}".strip())
     context = {"remedy": run.remedy, "outcome": outcome, "said": said}
     told = Outgoing(kind="post", to=HOME, template="mitigation_ended", context=context)
-    return RunChange(run=after, events=(event,), messages=(card(after), told))
+    return RunChange(run=after, events=(event,), messages=(*cards(after), told))
 
 
 def expired(run: Run, now: datetime) -> RunChange:
@@ -192,7 +197,7 @@ def keep(run: Run, user: str, reason: str, now: datetime, policy: Mitigations) -
         raise Refusal("It is not in place, so there is nothing to keep.")
     after = replace(run, kept=why, remind_at=now + 7 * policy.remind_after)
     event = _event(after, now, user, f"{run.remedy} stays in place: {why}")
-    return RunChange(run=after, events=(event,), messages=(card(after),))
+    return RunChange(run=after, events=(event,), messages=cards(after))
 
 
 def tick(run: Run, now: datetime, policy: Mitigations) -> RunChange | None:

@@ -152,10 +152,9 @@ class Verifier:
             if original is None or original.reverted_by == run.id:
                 return
             after = replace(original, reverted_by=run.id, remind_at=None)
+            change = RunChange(run=after, messages=mitigation.cards(after))
             try:
-                await self.store.move_run(
-                    original, RunChange(run=after, messages=(mitigation.card(after),)), now=self._now()
-                )
+                await self.store.move_run(original, change, now=self._now())
             except Conflict:
                 continue
             return
