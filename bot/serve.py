@@ -164,6 +164,8 @@ def _mitigations(
         policy=settings.policy,
         remedies=remedies,
         targets={target.name: target for target in settings.targets},
+        prober=asks,
+        rotation=rotation,
         wake=wake,
         drive=driver.drive,
     )

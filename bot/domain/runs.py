@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bot.domain.causes import Severity
-from bot.domain.changes import Change
+from bot.domain.changes import Change, KeyChange
 from bot.domain.incident import Outgoing
 from bot.domain.timeline import Event
 
@@ -154,6 +154,12 @@ class Run:
         """Whether its run is over and has left something temporary in the cluster that somebody has to take back."""
         applied = self.applied_at is not None and self.state is State.ENDED
         return self.temporary and applied and self.reverted_by is None
+
+    @property
+    def key_by_form(self) -> bool:
+        """Whether somebody enters the new key when it has been approved."""
+        changes = () if self.plan is None else self.plan.changes
+        return any(isinstance(change, KeyChange) and not change.source for change in changes)
 
     @property
     def lock(self) -> str | None:

@@ -160,6 +160,8 @@ class Driver:
 
     async def _begin(self, run: Run) -> Run | None:
         now = self.clock.now()
+        if self.applier.rotation.waits(run) and run.start_by is not None and now < run.start_by:
+            return None
         begun = await self.store.begin_run(run, lambda around: mitigation.begun(run, now, around, self.policy), now=now)
         if begun is not None:
             self.wake()

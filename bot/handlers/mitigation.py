@@ -13,8 +13,11 @@ from bot.domain import acts, approvals, mitigation
 from bot.domain.causes import Severity
 from bot.domain.incident import HOME, Incident, Outgoing, Refusal, plain
 from bot.domain.policy import Policy
+from bot.domain.remedies import KEY_BY_FORM, RemedyName
 from bot.domain.runs import REVERT, Approval, Run, RunChange, State
 from bot.errors import AlreadyDone, Conflict
+from bot.handlers.probing import Prober
+from bot.handlers.rotation import Rotation
 from bot.ports import Clock, Frozen, Remedy, Store
 from bot.settings import Target
 
@@ -49,6 +52,8 @@ class MitigationHandler:
     policy: Policy
     remedies: Mapping[str, Remedy]
     targets: Mapping[str, Target]
+    prober: Prober
+    rotation: Rotation
     wake: Callable[[], None] = lambda: None
     drive: Callable[[], None] = lambda: None
 
@@ -58,21 +63,33 @@ class MitigationHandler:
         if not reason:
             raise Refusal("Say why.")
         await self.may_ask(asked.remedy, asked.target)
-        remedy = self.remedies[asked.remedy]
+        remedy, arguments = self.remedies[asked.remedy], self.checked(asked.remedy, asked.arguments)
         run = Run(
             id=_id(request),
             incident=asked.incident,
             target=asked.target,
             remedy=asked.remedy,
-            arguments=remedy.checked(asked.arguments),
+            arguments=arguments,
             severity=asked.severity,
             requested_by=asked.user,
             reason=reason,
             requested_at=self.clock.now(),
             never=asked.never,
-            temporary=remedy.temporary_with(asked.arguments),
+            temporary=remedy.temporary_with(arguments),
         )
         return await self._added(run, request)
+
+    def checked(self, remedy: str, arguments: Mapping[str, str]) -> Mapping[str, str]:
+        """What somebody has filled in, as it may be stored; raises Refusal, which quotes nothing of it.
+
+        A key's Secret that is left out means that the key will be entered, where policy allows that.
+        """
+        held = {name: value for name, value in arguments.items() if value.strip()}
+        if remedy == RemedyName.ROTATE_KEY and not held and self.policy.mitigations.key_by_form:
+            held = {"secret": KEY_BY_FORM}
+        elif held.get("secret") == KEY_BY_FORM and not self.policy.mitigations.key_by_form:
+            raise Refusal("Keys are not entered in Slack here; name a Secret that holds the new one.")
+        return self.remedies[remedy].checked(held)
 
     async def may_ask(self, remedy: str, target: str) -> None:
         """Raises Refusal where asking would, whatever else is filled in: before anything is done for it."""
@@ -95,6 +112,23 @@ class MitigationHandler:
             return mitigation.approved(run, given, enough=approvals.enough(run, rule, given), policy=limits)
 
         return await self._act(identity, step, request)
+
+    async def enter_key(self, identity: str, user: str, key: str) -> Run:
+        """The new key of a rotation that has been approved; it is checked, and kept in memory until it is written."""
+        run = await self.one(identity)
+        self.may_enter_key(run, user)
+        await self.rotation.enter(run, self.prober.run_of(run.target, "mitigation"), key)
+        self.drive()
+        return run
+
+    def may_enter_key(self, run: Run, user: str) -> None:
+        """Raises Refusal where ``user`` may not, or not now."""
+        if not self.policy.mitigations.key_by_form or not run.key_by_form:
+            raise Refusal("No key is to be entered for that.")
+        if run.state is not State.APPROVED:
+            raise Refusal(f"Not now: it is {run.state}.")
+        if user != run.requested_by and user not in {approval.user for approval in run.approvals}:
+            raise Refusal("Whoever asked for it, or approved it, enters the key.")
 
     async def reject(self, identity: str, user: str, reason: str, request: str) -> Run:
         return await self._act(identity, lambda run, now: mitigation.rejected(run, user, _text(reason), now), request)

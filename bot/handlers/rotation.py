@@ -7,14 +7,16 @@ key stays in the same Secret, so that a restart of the bot does not lose it.
 import base64
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from bot.clients import keys
 from bot.domain.changes import KeyChange
+from bot.domain.incident import Refusal
 from bot.domain.objects import Object, within
 from bot.domain.runs import Plan, Run
 from bot.errors import BadAnswer, Changed, NotFound, UpstreamError
-from bot.handlers.moved import RUN, Moved
+from bot.handlers.moved import RUN, Moved, TooLate
 from bot.handlers.planning import secret_pin
 from bot.ports import Cluster, Exchange, ProbeRun
 
@@ -26,9 +28,27 @@ _REFUSED = (401, 403)
 
 @dataclass(frozen=True, kw_only=True)
 class Rotation:
-    """Keys are handled here alone; ``check_s`` bounds the question whether Mistral takes one."""
+    """Keys are handled here alone. ``check_s`` bounds the question whether Mistral takes one.
+
+    ``entered``: by run, a key that somebody has entered in Slack; in this process's memory and nowhere else.
+    """
 
     check_s: float = 5.0
+    entered: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def waits(self, run: Run) -> bool:
+        """Whether somebody has yet to enter the key, here."""
+        return run.id not in self.entered and run.key_by_form
+
+    async def enter(self, run: Run, asks: ProbeRun, key: str) -> None:
+        """Keeps a key until it is written; raises Refusal where Mistral does not take it."""
+        held = key.strip()
+        if not held.isascii() or not held.isprintable() or " " in held or not held:
+            raise Refusal("That is no key: it should be one word of printable ASCII.")
+        refused = await keys.refused(asks, held)
+        if refused is not None:
+            raise Refusal(refused)
+        self.entered[run.id] = held
 
     async def write(self, run: Run, plan: Plan, asks: ProbeRun, annotations: Mapping[str, str]) -> None:
         """The new key into the Secret, where it is not there yet. Raises Moved and UpstreamError, which hold no key."""
@@ -39,7 +59,7 @@ class Rotation:
                 continue
             if secret_pin(held) != plan.secret_pin:
                 raise Moved(f"The Secret {change.secret} was changed since the preview.")
-            new = await self._new_key(cluster, change)
+            new = await self._new_key(cluster, run, change)
             if await self._takes(asks, new) is not True:
                 raise BadAnswer("Mistral does not take the new key; the old one stays")
             old = within(held, "data").get(change.entry)
@@ -48,6 +68,7 @@ class Rotation:
                 await cluster.patch("Secret", change.secret, _patch(held, data, annotations))
             except Changed:
                 raise Moved(f"The Secret {change.secret} was changed since the preview.") from None
+            self.entered.pop(run.id, None)
 
     async def written(self, run: Run, plan: Plan, asks: ProbeRun) -> bool:
         """Whether the new key is in the Secret already."""
@@ -87,8 +108,12 @@ class Rotation:
             return
         raise Changed(f"the Secret {change.secret} is being changed by somebody else all the time")
 
-    async def _new_key(self, cluster: Cluster, change: KeyChange) -> str:
+    async def _new_key(self, cluster: Cluster, run: Run, change: KeyChange) -> str:
         """As the Secret holds it, in base64."""
+        if not change.source:
+            if run.id not in self.entered:
+                raise TooLate("The key that was entered is lost, as the bot was restarted; nothing was changed.")
+            return base64.b64encode(self.entered[run.id].encode()).decode()
         try:
             source = await cluster.get("Secret", change.source)
         except NotFound:

@@ -47,6 +47,12 @@ _BECAUSE = {
         f"At least {GLASS_CHARS} characters: why it cannot wait.",
     ),
     "revert": ("Take it back", "Make the preview", "You see first what taking it back would change.", ""),
+    "key": (
+        "Enter the new key",
+        "Check and use it",
+        "Mistral is asked whether it takes the key; then it is written to the Secret, and kept nowhere else.",
+        "",
+    ),
     "keep": ("Keep it", "Keep", "It stays in place, and the incident can be resolved.", ""),
 }
 FORMS = ("mitigate", *_BECAUSE)
@@ -119,6 +125,8 @@ class MitigationForms:
         match act:
             case "revert":
                 mitigation.revert_of(run, run.id, user, act, now)
+            case "key":
+                self.handler.may_enter_key(run, user)
             case "keep":
                 mitigation.keep(run, user, act, now, self.handler.policy.mitigations)
             case _:
@@ -149,7 +157,7 @@ class MitigationForms:
         remedy = await self._askable(str(metadata["remedy"]), target)
         named = {argument.name: str(told.get(f"argument_{argument.name}") or "") for argument in remedy.arguments}
         # first of all: what is refused here may be a key in the wrong field
-        arguments = remedy.checked(named)
+        arguments = self.handler.checked(remedy.name, named)
         incident = await self._incident(told, metadata, place, request)
         asked = Asked(
             incident=incident.id,
@@ -190,6 +198,9 @@ class MitigationForms:
         if act == "revert":
             run = await self.handler.revert(identity, place.user, reason, request)
             return self._elsewhere(place, await self.incidents.handler.one(run.incident), run)
+        if act == "key":
+            await self.handler.enter_key(identity, place.user, reason)
+            return "The key is taken; the card shows how it goes."
         does = self.handler.reject if act == "reject" else self.handler.keep
         await does(identity, place.user, reason, request)
         return ""

@@ -21,7 +21,7 @@ _SHOWN, _READ = 20, 100
 _PART_CHARS, _PIECE_CHARS = 2800, 500
 
 ASK = "mitigate_"
-BUTTONS = ("approve", "reject", "glass", "revert", "keep", "kubectl")
+BUTTONS = ("approve", "reject", "glass", "key", "revert", "keep", "kubectl")
 
 
 @dataclass(frozen=True, kw_only=True)
