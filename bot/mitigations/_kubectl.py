@@ -34,7 +34,7 @@ def _line(namespace: str, deployment: str, change: Change) -> str:
         case RevisionChange():
             return line(namespace, "rollout", "undo", deployment, f"--to-revision={change.after}")
         case KeyChange():
-            return copied_key(namespace, change) if change.source else typed_key(namespace, change)
+            return _copied_key(namespace, change) if change.source else _typed_key(namespace, change)
 
 
 def _variable(deployment: str, change: EnvChange) -> list[str]:
@@ -51,19 +51,22 @@ def _template_patch(template: Any) -> str:
     return json.dumps({"spec": {"template": template}}, separators=(",", ":"))
 
 
-def copied_key(namespace: str, change: KeyChange) -> str:
-    """The entry goes from Secret to Secret through a pipe: not on the screen, in a history or a list of processes."""
-    # an entry's name is no text that a template or JSON would have to escape
-    template = '{"data": { {{printf "%q: %q" ' + f'"{change.entry}" (index .data "{change.source_entry}")' + "}} } }"
+def _copied_key(namespace: str, change: KeyChange) -> str:
+    """The shell takes the entry, without showing it and without the line's end that a file has."""
+    # an entry's name is no text that a template would have to escape; what is not there must not be an error, or
+    # kubectl would show the whole Secret
+    template = '{{with index .data "' + change.source_entry + '"}}{{base64decode .}}{{end}}'
     read = line(namespace, "get", "secret", change.source, "-o", f"go-template={template}")
-    return f"{read} | {_patched(namespace, change.secret)}"
+    return _put(namespace, f'NEW="$({read})"', change)
 
 
-def typed_key(namespace: str, change: KeyChange) -> str:
-    """The shell asks for the key, without showing it, and hands it on by a command of its own."""
+def _typed_key(namespace: str, change: KeyChange) -> str:
+    """The shell asks for the key, without showing it."""
+    return _put(namespace, "read -rs NEW", change)
+
+
+def _put(namespace: str, taken: str, change: KeyChange) -> str:
+    """Hands the key on by a command of the shell's own: not in a history or a list of processes; never an empty one."""
     said = shlex.join(["printf", '{"stringData": {"%s": "%s"}}', change.entry])
-    return f'read -rs NEW && {said} "$NEW" | {_patched(namespace, change.secret)}; unset NEW'
-
-
-def _patched(namespace: str, secret: str) -> str:
-    return line(namespace, "patch", "secret", secret, "--type=merge", "--patch-file=/dev/stdin")
+    patch = line(namespace, "patch", "secret", change.secret, "--type=merge", "--patch-file=/dev/stdin")
+    return f'{taken} && test -n "$NEW" && {said} "$NEW" | {patch}; unset NEW'

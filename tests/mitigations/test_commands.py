@@ -58,13 +58,14 @@ def lines(*changes: Change) -> list[str]:
         ),
         (
             COPIED,
-            "kubectl -n shop get secret new -o "
-            """'go-template={"data": { {{printf "%q: %q" "api-key" (index .data "k.1")}} } }' """
-            "| kubectl -n shop patch secret keys --type=merge --patch-file=/dev/stdin",
+            'NEW="$(kubectl -n shop get secret new -o '
+            """'go-template={{with index .data "k.1"}}{{base64decode .}}{{end}}')" && test -n "$NEW" """
+            """&& printf '{"stringData": {"%s": "%s"}}' api-key "$NEW" """
+            "| kubectl -n shop patch secret keys --type=merge --patch-file=/dev/stdin; unset NEW",
         ),
         (
             TYPED,
-            """read -rs NEW && printf '{"stringData": {"%s": "%s"}}' api-key "$NEW" """
+            """read -rs NEW && test -n "$NEW" && printf '{"stringData": {"%s": "%s"}}' api-key "$NEW" """
             "| kubectl -n shop patch secret keys --type=merge --patch-file=/dev/stdin; unset NEW",
         ),
     ],
@@ -93,14 +94,14 @@ def test_several_changes_are_a_line_each_in_their_order_and_so_is_their_way_back
     assert [line.split(" -c ")[1] for line in lines(first, second)] == ["one MODE=queue", "two MODE=drop"]
     assert [line.split(" -c ")[1] for line in lines(*inverse([first, second]))] == ["two MODE=queue", "one MODE-"]
     restart = AnnotationChange(name=RESTARTED_AT, before=None, after=STAMP)
-    assert [line.split()[3] for line in lines(COPIED, restart)] == ["get", "rollout"]
+    assert [line.split()[0] for line in lines(COPIED, restart)] == ['NEW="$(kubectl', "kubectl"]
 
 
 def test_without_a_plan_each_remedy_has_its_usual_lines() -> None:
     held = load(ENV_REMEDIES)
     assert {name: list(one.commands("shop", "chat", ())) for name, one in held.items()} == {
         "rotate_key": [
-            """read -rs NEW && printf '{"stringData": {"%s": "%s"}}' api-key "$NEW" """
+            """read -rs NEW && test -n "$NEW" && printf '{"stringData": {"%s": "%s"}}' api-key "$NEW" """
             "| kubectl -n shop patch secret mistral-secrets --type=merge --patch-file=/dev/stdin; unset NEW",
             "kubectl -n shop rollout restart deployment/chat",
             STATUS,
