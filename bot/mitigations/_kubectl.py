@@ -53,8 +53,8 @@ def _template_patch(template: Any) -> str:
 
 def _copied_key(namespace: str, change: KeyChange) -> str:
     """The shell takes the entry, without showing it and without the line's end that a file has."""
-    # an entry's name is no text that a template would have to escape; what is not there must not be an error, or
-    # kubectl would show the whole Secret
+    # an entry's name is no text that a template would have to escape; what is not there must be no error, beside
+    # which kubectl prints the whole Secret
     template = '{{with index .data "' + change.source_entry + '"}}{{base64decode .}}{{end}}'
     read = line(namespace, "get", "secret", change.source, "-o", f"go-template={template}")
     return _put(namespace, f'NEW="$({read})"', change)
@@ -69,4 +69,4 @@ def _put(namespace: str, taken: str, change: KeyChange) -> str:
     """Hands the key on by a command of the shell's own: not in a history or a list of processes; never an empty one."""
     said = shlex.join(["printf", '{"stringData": {"%s": "%s"}}', change.entry])
     patch = line(namespace, "patch", "secret", change.secret, "--type=merge", "--patch-file=/dev/stdin")
-    return f'{taken} && test -n "$NEW" && {said} "$NEW" | {patch}; unset NEW'
+    return f'{taken} && : "${{NEW:?there is no key}}" && {said} "$NEW" | {patch}; unset NEW'

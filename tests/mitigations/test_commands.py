@@ -59,13 +59,13 @@ def lines(*changes: Change) -> list[str]:
         (
             COPIED,
             'NEW="$(kubectl -n shop get secret new -o '
-            """'go-template={{with index .data "k.1"}}{{base64decode .}}{{end}}')" && test -n "$NEW" """
+            """'go-template={{with index .data "k.1"}}{{base64decode .}}{{end}}')" && : "${NEW:?there is no key}" """
             """&& printf '{"stringData": {"%s": "%s"}}' api-key "$NEW" """
             "| kubectl -n shop patch secret keys --type=merge --patch-file=/dev/stdin; unset NEW",
         ),
         (
             TYPED,
-            """read -rs NEW && test -n "$NEW" && printf '{"stringData": {"%s": "%s"}}' api-key "$NEW" """
+            """read -rs NEW && : "${NEW:?there is no key}" && printf '{"stringData": {"%s": "%s"}}' api-key "$NEW" """
             "| kubectl -n shop patch secret keys --type=merge --patch-file=/dev/stdin; unset NEW",
         ),
     ],
@@ -101,7 +101,7 @@ def test_without_a_plan_each_remedy_has_its_usual_lines() -> None:
     held = load(ENV_REMEDIES)
     assert {name: list(one.commands("shop", "chat", ())) for name, one in held.items()} == {
         "rotate_key": [
-            """read -rs NEW && test -n "$NEW" && printf '{"stringData": {"%s": "%s"}}' api-key "$NEW" """
+            """read -rs NEW && : "${NEW:?there is no key}" && printf '{"stringData": {"%s": "%s"}}' api-key "$NEW" """
             "| kubectl -n shop patch secret mistral-secrets --type=merge --patch-file=/dev/stdin; unset NEW",
             "kubectl -n shop rollout restart deployment/chat",
             STATUS,
