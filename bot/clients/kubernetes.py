@@ -282,19 +282,20 @@ def _patch_refused(code: int, status: Mapping[str, Any], where: str) -> Exceptio
         return NotFound(_message(status) or f"not found: {where}")
     if code == 409:
         return Changed(f"{where.removeprefix('patch ')} has changed since it was read")
-    causes = [_cause(one) for one in each(status, "details", "causes")]
-    if where.startswith("patch secrets/"):
-        # a webhook or a decoder says what it likes, and here all that there is to quote is secret
-        why = "; ".join(causes) or str(status.get("reason", ""))
-    else:
-        why = "; ".join(causes) or _QUOTED_TEXT.sub("", said)
+    secret = where.startswith("patch secrets/")
+    causes = [_cause(one, secret=secret) for one in each(status, "details", "causes")]
+    # a policy or a decoder says what it likes, and in a Secret all that there is to quote is secret
+    why = "; ".join(causes) or (str(status.get("reason", "")) if secret else _QUOTED_TEXT.sub("", said))
     shown = _printable(redact(why))
     return BadAnswer(f"the cluster answered {code} to {where}" + (f": {shown}" if shown else ""))
 
 
-def _cause(cause: Mapping[str, Any]) -> str:
+def _cause(cause: Mapping[str, Any], *, secret: bool) -> str:
     """One thing that is wrong with an object, such as ``spec.replicas: Invalid value: must be greater than 0``."""
-    said = _QUOTED_VALUE.sub(r"\1: ", str(cause.get("message"))).removesuffix(": ")
+    message = _QUOTED_TEXT.sub("", str(cause.get("message")))
+    said = _QUOTED_VALUE.sub(r"\1: ", message).removesuffix(": ")
+    if secret and not said.startswith("Forbidden: "):
+        said = str(cause.get("reason"))
     return f"{cause.get('field')}: {said}"
 
 

@@ -277,9 +277,35 @@ def status(message: str, *causes: tuple[str, str]) -> dict[str, object]:
             'the cluster answered 400 to patch deployments/a in default: Deployment in version "v1" cannot be handled '
             'as a Deployment: ReadString: expects ", but found 1',
         ),
+        (
+            422,
+            status(
+                "",
+                (
+                    "patch",
+                    f'Invalid value: "{{\\"value\\": \\"{PLANTED}\\"}}": v1.EnvVar.Value: ReadString: expects " or n, '
+                    f'error found in #10 byte of ...|"value":5}}|..., bigger context ...|"value":"{PLANTED}"}}|...',
+                ),
+            ),
+            BadAnswer,
+            "the cluster answered 422 to patch deployments/a in default: patch: Invalid value: v1.EnvVar.Value: "
+            'ReadString: expects " or n',
+        ),
         (500, "<html>", BadAnswer, "the cluster answered 500 to patch deployments/a in default"),
     ],
-    ids=["forbidden", "page", "policy", "gone", "no status", "changed", "invalid", "values", "undecoded", "broken"],
+    ids=[
+        "forbidden",
+        "page",
+        "policy",
+        "gone",
+        "none",
+        "changed",
+        "invalid",
+        "values",
+        "undecoded",
+        "unread",
+        "broken",
+    ],
 )
 async def test_a_patch_that_is_refused_says_why_without_the_values(
     code: int, body: object, error: type[BotError], sentence: str, tmp_path: Path
@@ -305,7 +331,11 @@ async def test_a_patch_that_is_refused_says_why_without_the_values(
             status("", ("data", "Forbidden: field is immutable when `immutable` is set")),
             "data: Forbidden: field is immutable when `immutable` is set",
         ),
-        (422, status(PLANTED, ("data[api-key]", f'Invalid value: "{PLANTED}"')), "data[api-key]: Invalid value"),
+        (
+            422,
+            status(PLANTED, ("data[api-key]", f"Invalid value: {PLANTED}: may not be {PLANTED}")),
+            "data[api-key]: FieldValueInvalid",
+        ),
     ],
     ids=["undecoded", "policy", "immutable", "invalid"],
 )
