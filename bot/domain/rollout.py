@@ -1,6 +1,6 @@
 """How a Deployment's rollout stands, and who else would change it, from objects as the API gives them; pure.
 
-Read the deployment first and the rest after it: what is younger than the deployment does no harm here.
+The objects need not be of one moment: what says done is in the deployment alone, what says failed must fit it.
 """
 
 import re

@@ -128,7 +128,7 @@ async def _list(request: web.Request) -> web.Response:
         return refused
     state = request.app[_STATE]
     found = [
-        state.read(resource, item)
+        item
         for item in state.held[resource].values()
         if request.match_info["namespace"] == NAMESPACE
         and selects(request.query.get("labelSelector", ""), item["metadata"].get("labels") or {})
@@ -158,7 +158,7 @@ async def _get(request: web.Request) -> web.Response:
     item = request.app[_STATE].held[resource].get(name)
     if item is None or request.match_info["namespace"] != NAMESPACE:
         return _absent(resource, name)
-    return web.json_response(request.app[_STATE].read(resource, item))
+    return web.json_response(item)
 
 
 async def _patch(request: web.Request) -> web.Response:
@@ -182,7 +182,7 @@ async def _patch(request: web.Request) -> web.Response:
     except Conflict:
         said = "the object has been modified; please apply your changes to the latest version and try again"
         return _status(409, "Conflict", f'Operation cannot be fulfilled on {resource} "{name}": {said}')
-    return web.json_response(state.read(resource, patched))
+    return web.json_response(patched)
 
 
 async def _log(request: web.Request) -> web.Response:

@@ -79,15 +79,17 @@ def template(spec: ClusterSpec, key: str, *, before: bool = False) -> Object:
 
 
 def deployment(spec: ClusterSpec, pods: Object, now: datetime) -> Object:
-    """The Deployment that runs the template ``pods``; its status is filled in when it is read."""
+    """The Deployment that runs the template ``pods``; its status is the controller's to fill in."""
     created = ago(now, spec.rollout_minutes_ago + (14_400 if spec.revision > 1 else 0))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(DEPLOYMENT, created) | {"annotations": {REVISION: str(spec.revision)}, "generation": 1},
+        "metadata": _metadata("Deployment", DEPLOYMENT, created)
+        | {"annotations": {REVISION: str(spec.revision)}, "generation": 1},
         "spec": {
             "replicas": spec.desired,
             "revisionHistoryLimit": 10,
+            "progressDeadlineSeconds": 600,
             "selector": {"matchLabels": dict(LABELS)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
             "template": pods,
@@ -104,7 +106,7 @@ def replica_set(pods: Object, revision: int, created: str, replicas: int) -> Obj
     return {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
-        "metadata": _metadata(f"{DEPLOYMENT}-{hashed}", created)
+        "metadata": _metadata("ReplicaSet", f"{DEPLOYMENT}-{hashed}", created)
         | {"labels": labels, "annotations": {REVISION: str(revision)}, "ownerReferences": [_owner("Deployment")]},
         "spec": {"replicas": replicas, "selector": {"matchLabels": dict(labels)}, "template": held},
         "status": {"replicas": replicas},
@@ -135,7 +137,7 @@ def pod(owner: Object, number: int, started: str, spec: ClusterSpec, *, ready: b
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": _metadata(name, started)
+        "metadata": _metadata("Pod", name, started)
         | {
             "labels": dict(owner["metadata"]["labels"]),
             "annotations": dict(inner["metadata"].get("annotations") or {}),
@@ -149,6 +151,15 @@ def pod(owner: Object, number: int, started: str, spec: ClusterSpec, *, ready: b
             "containerStatuses": [status],
         },
     }
+
+
+def becomes_ready(held: Object, at: str) -> None:
+    """Notes in a pod that it has started well ``at`` that time."""
+    status = held["status"]
+    status["phase"] = "Running"
+    status["containerStatuses"][0] |= {"ready": True, "started": True, "state": {"running": {"startedAt": at}}}
+    for condition in status["conditions"]:
+        condition |= {"status": "True", "lastTransitionTime": at}
 
 
 def ended(held: Object, reason: str, at: str) -> None:
@@ -175,7 +186,7 @@ def secret(spec: ClusterSpec, key: str, now: datetime) -> Object | None:
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
-        "metadata": _metadata(SECRET, ago(now, 43_200)),
+        "metadata": _metadata("Secret", SECRET, ago(now, 43_200)),
         "data": {entry: encoded(key)},
     }
 
@@ -187,7 +198,7 @@ def network_policy(egress: str, now: datetime) -> Object:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": _metadata("limit-egress", ago(now, 20)),
+        "metadata": _metadata("NetworkPolicy", "limit-egress", ago(now, 20)),
         "spec": {
             "podSelector": {"matchLabels": dict(LABELS)},
             "policyTypes": ["Egress"],
@@ -196,11 +207,11 @@ def network_policy(egress: str, now: datetime) -> Object:
     }
 
 
-def _metadata(name: str, created: str) -> Object:
+def _metadata(kind: str, name: str, created: str) -> Object:
     return {
         "name": name,
         "namespace": NAMESPACE,
-        "uid": uid(name, created),
+        "uid": uid(kind, name),
         "resourceVersion": "1",
         "creationTimestamp": created,
         "labels": dict(LABELS),

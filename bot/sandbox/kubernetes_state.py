@@ -1,12 +1,12 @@
 """What the sandbox's cluster holds: built from the scenario when it changes, then moved on by patches and time."""
 
-import time
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.sandbox import kubernetes_objects as objects
-from bot.sandbox.kubernetes_objects import DEPLOYMENT, REVISION, Object
+from bot.sandbox.kubernetes_controller import Controller, Objects
+from bot.sandbox.kubernetes_objects import Object
 from bot.sandbox.kubernetes_patch import merge_patch, strategic_patch
 from bot.sandbox.scenario import ClusterSpec, Scenario, World
 
@@ -14,8 +14,6 @@ PATCHES = {
     "application/strategic-merge-patch+json": strategic_patch,
     "application/merge-patch+json": merge_patch,
 }
-# How long the pods of a new template take to be ready, in seconds.
-ROLLOUT_S = 0.4
 _LOG_LINES = 30
 _LOG_WINDOW_S = 300
 _HARMLESS = (
@@ -30,14 +28,17 @@ class Conflict(Exception):
 
 
 class ClusterState:
-    """The objects by resource and name. ``refresh()`` first: it follows ``world.scenario`` and finishes rollouts."""
+    """The objects by resource and name. ``refresh()`` first: it follows ``world.scenario`` and moves rollouts on."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._built_from: Scenario | None = None
-        self._version = 1
-        self._rolled_at: float | None = None
-        self.held: dict[str, dict[str, Object]] = {}
+        self._objects = Objects()
+        self._controller: Controller | None = None
+
+    @property
+    def held(self) -> dict[str, dict[str, Object]]:
+        return self._objects.held
 
     @property
     def spec(self) -> ClusterSpec:
@@ -46,33 +47,45 @@ class ClusterState:
     def refresh(self) -> None:
         if self._built_from is not self._world.scenario:
             self._build()
-        elif self._rolled_at is not None and time.monotonic() - self._rolled_at >= ROLLOUT_S:
-            self._rolled_at = None
-            self._make_pods(_now(), ready=0 if self._is_scenarios_template() else self.spec.desired)
+        elif self._controller is not None:
+            self._controller.look()
 
     def _build(self) -> None:
         spec, now = self.spec, _now()
-        self._built_from, self._rolled_at = self._world.scenario, None
-        self.held = {kind: {} for kind in ("pods", "secrets", "deployments", "replicasets", "networkpolicies")}
+        self._built_from, self._controller = self._world.scenario, None
+        kinds = ("pods", "secrets", "deployments", "replicasets", "networkpolicies")
+        self._objects.held = {kind: {} for kind in kinds}
         if self._world.scenario.cluster is None:
             return
+        put = self._objects.put
         newest = objects.template(spec, self._world.service_key)
-        self._put("deployments", objects.deployment(spec, newest, now))
+        put("deployments", objects.deployment(spec, newest, now))
         if spec.revision > 1:
             older = objects.template(spec, self._world.service_key, before=True)
             created = objects.ago(now, spec.rollout_minutes_ago + 4320)
             if objects.template_hash(older) != objects.template_hash(newest):
-                self._put("replicasets", objects.replica_set(older, spec.revision - 1, created, 0))
+                put("replicasets", objects.replica_set(older, spec.revision - 1, created, 0))
         created = objects.ago(now, spec.rollout_minutes_ago)
-        self._put("replicasets", objects.replica_set(newest, spec.revision, created, spec.desired))
-        started = spec.rollout_minutes_ago if spec.pods_started_minutes_ago is None else spec.pods_started_minutes_ago
-        self._make_pods(now - timedelta(minutes=started), ready=spec.ready)
+        owner = objects.replica_set(newest, spec.revision, created, spec.desired)
+        put("replicasets", owner)
+        self._make_pods(owner, now)
+        if (secret := objects.secret(spec, self._world.service_key, now)) is not None:
+            put("secrets", secret)
+        if spec.egress:
+            put("networkpolicies", objects.network_policy(spec.egress, now))
+        self._controller = Controller(self._objects, spec, rollout_s=self._world.rollout_s, breaks=self._breaks)
+        self._controller.settled(now)
+
+    def _make_pods(self, owner: Object, now: datetime) -> None:
+        spec = self.spec
+        minutes = spec.rollout_minutes_ago if spec.pods_started_minutes_ago is None else spec.pods_started_minutes_ago
+        for number in range(spec.desired):
+            is_ready = number < spec.ready
+            since = objects.ago(now, minutes if is_ready else min(minutes, spec.not_ready_minutes))
+            started = objects.ago(now, minutes)
+            self._objects.put("pods", objects.pod(owner, number, started, spec, ready=is_ready, ready_since=since))
         if spec.terminated:
             objects.ended(next(iter(self.held["pods"].values())), spec.terminated, objects.ago(now, 2))
-        if (secret := objects.secret(spec, self._world.service_key, now)) is not None:
-            self._put("secrets", secret)
-        if spec.egress:
-            self._put("networkpolicies", objects.network_policy(spec.egress, now))
 
     def patch(self, resource: str, name: str, patch: Any, content_type: str, *, dry_run: bool) -> Object:
         """The object as patched; raises KeyError where it is not there and Conflict where it has moved on."""
@@ -83,76 +96,30 @@ class ClusterState:
         patched: Object = PATCHES[content_type](deepcopy(held), patch)
         for entry, text in (patched.pop("stringData", None) or {}).items():
             patched.setdefault("data", {})[entry] = objects.encoded(text)
+        if resource == "deployments":
+            # the status has an address of its own, and an empty value is left out as the API's types do
+            patched["status"] = deepcopy(held["status"])
+            _without_empty_values(patched["spec"]["template"])
+            if patched["spec"] != held["spec"]:
+                patched["metadata"]["generation"] += 1
         if dry_run or patched == held:
             return patched
-        rolls = resource == "deployments" and patched["spec"]["template"] != held["spec"]["template"]
-        if resource == "deployments" and patched["spec"] != held["spec"]:
-            patched["metadata"]["generation"] += 1
-        self._put(resource, patched)
-        if rolls:
-            self._roll_out(patched)
+        self._objects.put(resource, patched)
+        if patched.get("spec") != held.get("spec") and self._controller is not None:
+            self._controller.changed()
         return patched
 
-    def _roll_out(self, deployment: Object) -> None:
-        sets = self.held["replicasets"]
-        revision = 1 + max((int(s["metadata"]["annotations"][REVISION]) for s in sets.values()), default=0)
-        new = objects.replica_set(
-            deployment["spec"]["template"], revision, objects.stamp(_now()), deployment["spec"]["replicas"]
-        )
-        for old in sets.values():
-            old["spec"]["replicas"] = old["status"]["replicas"] = 0
-        known = sets.get(new["metadata"]["name"])
-        if known is not None:
-            # as the real controller: an old template that comes back keeps its ReplicaSet and its creation time
-            new["metadata"]["creationTimestamp"] = known["metadata"]["creationTimestamp"]
-        self._put("replicasets", new)
-        deployment["metadata"].setdefault("annotations", {})[REVISION] = str(revision)
-        self._make_pods(_now(), ready=0)
-        self._rolled_at = time.monotonic()
-
-    def _make_pods(self, started: datetime, *, ready: int) -> None:
-        spec, now = self.spec, _now()
-        owner = next(s for s in self.held["replicasets"].values() if s["spec"]["replicas"] or spec.desired == 0)
-        self.held["pods"] = {}
-        for number in range(owner["spec"]["replicas"]):
-            is_ready = number < ready
-            minutes = (now - started).total_seconds() / 60
-            since = objects.ago(now, minutes if is_ready else min(minutes, spec.not_ready_minutes))
-            made = objects.pod(owner, number, objects.stamp(started), spec, ready=is_ready, ready_since=since)
-            self._put("pods", made)
-
-    def _is_scenarios_template(self) -> bool:
-        """Whether what was rolled out still breaks as the scenario's newest revision does."""
+    def _breaks(self, template: Object) -> bool:
+        """Whether pods of this template break as those of the scenario's newest revision do."""
         if self.spec.ready >= self.spec.desired:
             return False
         wanted = objects.template(self.spec, self._world.service_key)["spec"]["containers"][0]
-        running = self.held["deployments"][DEPLOYMENT]["spec"]["template"]["spec"]["containers"][0]
-        values = {entry["name"]: entry.get("value") for entry in running["env"]}
+        running = template["spec"]["containers"][0]
+        values = {entry["name"]: entry.get("value") for entry in running.get("env") or []}
         changed = {name: value for name, value in self.spec.changes.items() if name != "image"}
         return bool(
             running["image"] == wanted["image"] and all(values.get(name) == value for name, value in changed.items())
         )
-
-    def _put(self, resource: str, item: Object) -> None:
-        self._version += 1
-        item["metadata"]["resourceVersion"] = str(self._version)
-        self.held[resource][item["metadata"]["name"]] = item
-
-    def read(self, resource: str, item: Object) -> Object:
-        """The object as the API answers it: a Deployment with the status that follows from its pods."""
-        if resource != "deployments":
-            return item
-        pods = list(self.held["pods"].values())
-        ready = sum(pod["status"]["containerStatuses"][0]["ready"] for pod in pods)
-        status = {
-            "observedGeneration": item["metadata"]["generation"],
-            "replicas": len(pods),
-            "updatedReplicas": len(pods),
-            "readyReplicas": ready,
-            "availableReplicas": ready,
-            "unavailableReplicas": len(pods) - ready,
-        }
-        return item | {"status": {key: value for key, value in status.items() if value}}
 
     def log(self, pod: str) -> list[tuple[datetime, str]]:
         """The lines of one pod, oldest first: its share of thirty within the last five minutes over all pods."""
@@ -165,6 +132,13 @@ class ClusterState:
             for at in range(count)
             if at % len(names) == number
         ]
+
+
+def _without_empty_values(template: Object) -> None:
+    for container in template["spec"]["containers"]:
+        for variable in container.get("env") or []:
+            if variable.get("value") == "":
+                del variable["value"]
 
 
 def _now() -> datetime:

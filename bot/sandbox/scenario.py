@@ -146,6 +146,8 @@ class World:
     requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=10_000))
     service_key: str = "sandbox-key-4f9a1c7e2b8d"
     """The Mistral key in the cluster's Secret and in the bot's environment."""
+    rollout_s: float = 0.4
+    """How long the pods of a new template take to be ready, all of them."""
 
     def seen(self, upstream: str, method: str, path: str) -> None:
         self.requests.append(SeenRequest(upstream=upstream, method=method, path=path))

@@ -1,22 +1,29 @@
 """The sandbox's Kubernetes API, held to the same contract as a real API server, and to what scenarios say."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from bot.clients.kubernetes import KubernetesCluster
+from bot.domain.changes import RESTARTED_AT, AnnotationChange, RevisionChange, changed
+from bot.domain.rollout import last_rollout_s
+from bot.domain.workload import REVISION, template
 from bot.errors import LoginExpired, NotFound, Unreachable
 from bot.sandbox.kubernetes import TOKEN, application
 from bot.sandbox.scenario import ClusterSpec, Expect, Scenario, World
 from tests.cluster_contract import *  # noqa: F403 - the contract's tests run here
-from tests.cluster_contract import KEY, SELECTOR, Api, patcher
+from tests.cluster_contract import KEY, SELECTOR, Api, patcher, read, to_template, watched
 from tests.clusters import cluster_at, serve
 
+RESTART = AnnotationChange(name=RESTARTED_AT, before=None, after="2026-07-01T12:00:00Z")
 
-def world(spec: ClusterSpec | None) -> World:
+
+def world(spec: ClusterSpec | None, rollout_s: float = 0.4) -> World:
     scenario = Scenario(name="a test's", cluster=spec, expect=Expect(cause="healthy", severity="P4"))
-    return World(scenario=scenario, service_key=KEY)
+    return World(scenario=scenario, service_key=KEY, rollout_s=rollout_s)
 
 
 @pytest.fixture
@@ -107,3 +114,68 @@ async def test_what_the_sandbox_has_not_is_an_error(tmp_path: Path) -> None:
             assert answer.status == 405
         async with session.get(f"{url}/version") as answer:
             assert answer.status == 401
+
+
+async def restarted(cluster: KubernetesCluster, **spec: object) -> None:
+    held = await cluster.get("Deployment", "mistral-service")
+    patch = to_template(held, changed(template(held), [RESTART], {}))
+    patch["spec"] |= spec
+    await cluster.patch("Deployment", "mistral-service", patch)
+
+
+async def rolled_back(cluster: KubernetesCluster, revision: int) -> None:
+    deployment, sets, _ = await read(cluster)
+    by_name = {held["metadata"]["name"]: held for held in sets}
+    (name,) = [name for name, held in by_name.items() if held["metadata"]["annotations"][REVISION] == str(revision)]
+    change = RevisionChange(before=0, before_set="", after=revision, after_set=name)
+    wanted = changed(template(deployment), [change], by_name)
+    await cluster.patch("Deployment", "mistral-service", to_template(deployment, wanted))
+
+
+async def test_a_slow_rollout_is_seen_pod_by_pod(tmp_path: Path) -> None:
+    here = world(ClusterSpec(), rollout_s=1.5)
+    async with serve(application(here)) as url, cluster_at(url, tmp_path / "config") as cluster:
+        assert last_rollout_s(*await read(cluster)) == 40
+        await restarted(cluster)
+        seen = await watched(cluster, lambda found: found.done)
+    said = [found.said for found in seen]
+    assert said[-4:] == ["0 of 3 replicas", "1 of 3 replicas", "2 of 3 replicas", "3 of 3 replicas"]
+
+
+async def test_a_restart_of_what_crashes_fails_and_leaves_the_pods_that_run(tmp_path: Path) -> None:
+    here = world(ClusterSpec(ready=2, waiting="CrashLoopBackOff", revision=5))
+    async with serve(application(here)) as url, cluster_at(url, tmp_path / "config") as cluster:
+        await restarted(cluster)
+        seen = await watched(cluster, lambda found: bool(found.failed))
+        assert seen[-1].failed.endswith("is in CrashLoopBackOff.")
+        ready = [pod["status"]["containerStatuses"][0]["ready"] async for pod in cluster.list("Pod")]
+        assert sorted(ready) == [False, False, True, True]
+        # the pods that it starts are being created, and do not crash
+        await rolled_back(cluster, 4)
+        seen = await watched(cluster, lambda found: found.done or bool(found.failed))
+    assert (seen[-1].done, seen[-1].failed) == (True, "")
+
+
+async def test_a_rollout_without_progress_times_out_and_its_rollback_is_not_taken_for_it(tmp_path: Path) -> None:
+    here = world(ClusterSpec(ready=2, revision=5), rollout_s=1.0)
+    async with serve(application(here)) as url, cluster_at(url, tmp_path / "config") as cluster:
+        await restarted(cluster, progressDeadlineSeconds=1)
+        seen = await watched(cluster, lambda found: bool(found.failed))
+        assert seen[-1].failed == "The rollout made no progress for 1 s."
+        await rolled_back(cluster, 4)
+        reasons: list[str] = []
+        async with asyncio.timeout(10):
+            while reasons[-1:] != ["NewReplicaSetAvailable"]:
+                held = await cluster.get("Deployment", "mistral-service")
+                seen = await watched(cluster, lambda _: True)
+                assert seen[-1].failed == ""
+                (reason,) = [one["reason"] for one in held["status"]["conditions"] if one["type"] == "Progressing"]
+                reasons += [reason] if reason not in reasons else []
+                await asyncio.sleep(0.01)
+    assert reasons == ["ProgressDeadlineExceeded", "ReplicaSetUpdated", "NewReplicaSetAvailable"]
+
+
+async def test_a_status_that_somebody_patches_is_not_taken(tmp_path: Path) -> None:
+    async with serve(application(world(ClusterSpec()))) as url, cluster_at(url, tmp_path / "config") as cluster:
+        before = await cluster.get("Deployment", "mistral-service")
+        assert await cluster.patch("Deployment", "mistral-service", {"status": {"readyReplicas": 0}}) == before
