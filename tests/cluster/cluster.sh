@@ -10,6 +10,7 @@ CACHE=${MISTRAL_BOT_CACHE:-/var/cache/mistral-bot}/kubernetes-$VERSION
 
 build() {
   local packages=(etcd-server openssl curl)
+  command -v kubectl >/dev/null || packages+=(kubernetes-client)
   built || packages+=(golang-go dpkg-dev golang-github-modern-go-reflect2-dev)
   install_missing "${packages[@]}"
   built && return
@@ -101,7 +102,7 @@ start() {
   # the server's own certificate: with a name in it, so that clients verify it
   openssl req -x509 -newkey rsa:2048 -nodes -keyout serving.key -out serving.crt -days 30 -subj /CN=127.0.0.1 \
     -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:true -addext keyUsage=critical,digitalSignature,keyCertSign 2>/dev/null
-  printf 'admin-token,admin,admin,system:masters\nlimited-token,limited,limited\n' >tokens.csv
+  printf 'admin-token,admin,admin,system:masters\nlimited-token,limited,limited\nbot-token,bot,bot\n' >tokens.csv
   kubeconfig "$url" >admin.kubeconfig
   etcd --data-dir etcd --listen-client-urls "http://127.0.0.1:$clients" --advertise-client-urls "http://127.0.0.1:$clients" \
     --listen-peer-urls "http://127.0.0.1:$peers" --initial-advertise-peer-urls "http://127.0.0.1:$peers" \

@@ -1,18 +1,27 @@
-"""A real control plane for the session, with a node that is played by kubelet.py."""
+"""A real control plane for the session, with a node that is played by kubelet.py, and the contract's world in it."""
 
+import asyncio
+import base64
 import os
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
+from tests.cluster_contract import KEY, STRATEGIC, Api, patcher, settled
+from tests.clusters import cluster_at
 from tests.needed import fail_or_skip
 
 _HERE = Path(__file__).parent
 _SCRIPT = str(_HERE / "cluster.sh")
+APPS = "/apis/apps/v1/namespaces/default"
+_RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +64,103 @@ def _require_programs() -> None:
         return
     line = f"not there: {', '.join(missing)}; run `make test-cluster` as root on Debian 12, which builds them"
     fail_or_skip(line)
+
+
+class Admin:
+    """An administrator's plain HTTP, against which the contract's world is set up."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def create(self, path: str, body: dict[str, Any]) -> None:
+        async with self._session.post(path, json=body) as answer:
+            assert answer.status in (201, 409), await answer.text()
+
+    async def delete(self, path: str) -> None:
+        """With what belongs to it, as ``kubectl delete`` does."""
+        async with self._session.delete(path, params={"propagationPolicy": "Background"}) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def gone(self, path: str) -> None:
+        """Deletes what may not be there."""
+        async with self._session.delete(path) as answer:
+            assert answer.status in (200, 404), await answer.text()
+
+    async def clear(self) -> None:
+        for path in (f"{APPS}/deployments", f"{APPS}/replicasets", "/api/v1/namespaces/default/pods"):
+            async with self._session.delete(path, params={"gracePeriodSeconds": "0"}) as answer:
+                assert answer.status == 200, await answer.text()
+        async with self._session.delete("/api/v1/namespaces/default/secrets/mistral-secrets") as answer:
+            assert answer.status in (200, 404)
+        async with asyncio.timeout(10):
+            while await self._count("/api/v1/namespaces/default/pods") + await self._count(f"{APPS}/replicasets"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async def _count(self, path: str) -> int:
+        async with self._session.get(path) as answer:
+            return len((await answer.json())["items"])
+
+
+def service(image: str) -> dict[str, Any]:
+    """The deployment of the contract's world."""
+    reference = {"name": "mistral-secrets", "key": "api-key"}
+    env = [
+        {"name": "MISTRAL_API_KEY", "valueFrom": {"secretKeyRef": reference}},
+        {"name": "RATE_LIMIT_MODE", "value": "reject"},
+    ]
+    labels = {"app": "mistral-service"}
+    container = {"name": "app", "image": image, "env": env}
+    return {
+        "metadata": {"name": "mistral-service", "labels": labels},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+
+
+def of_image(tag: str) -> dict[str, Any]:
+    container = {"name": "app", "image": f"registry.example.com/mistral-service:{tag}"}
+    return {"spec": {"template": {"spec": {"containers": [container]}}}}
+
+
+@pytest.fixture
+async def admin(control_plane: ControlPlane) -> AsyncIterator[Admin]:
+    trust = ssl.create_default_context(cafile=str(control_plane.run / "serving.crt"))
+    async with aiohttp.ClientSession(
+        control_plane.url,
+        headers={"Authorization": "Bearer admin-token"},
+        connector=aiohttp.TCPConnector(ssl=trust),
+    ) as session:
+        yield Admin(session)
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane, admin: Admin, tmp_path: Path) -> AsyncIterator[Api]:
+    await admin.clear()
+    secret = {"metadata": {"name": "mistral-secrets"}, "data": {"api-key": base64.b64encode(KEY.encode()).decode()}}
+    await admin.create("/api/v1/namespaces/default/secrets", secret)
+    rules = [{"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": ["get", "list"]}]
+    await admin.create(f"{_RBAC}/roles", {"metadata": {"name": "limited"}, "rules": rules})
+    binding = {
+        "metadata": {"name": "limited"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "limited"},
+        "subjects": [{"kind": "User", "name": "limited", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    await admin.create(f"{_RBAC}/rolebindings", binding)
+    await admin.create(f"{APPS}/deployments", service("registry.example.com/mistral-service:1.0.0"))
+    url, trust = control_plane.url, {"certificate-authority": str(control_plane.run / "serving.crt")}
+    async with (
+        cluster_at(url, tmp_path / "admin", token="admin-token", of_cluster=trust) as cluster,
+        cluster_at(url, tmp_path / "limited", token="limited-token", of_cluster=trust) as limited,
+        cluster_at(url, tmp_path / "unknown", token="not-this-one", of_cluster=trust) as unknown,
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=trust["certificate-authority"]))
+        ) as session,
+    ):
+        patch = patcher(url, "default", "admin-token", session)
+        await settled(cluster)
+        assert (await patch("deployments/mistral-service", STRATEGIC, of_image("2.0.0")))[0] == 200
+        await settled(cluster)
+        yield Api(cluster=cluster, limited=limited, unknown=unknown, patch=patch)

@@ -1,7 +1,8 @@
 """Plays the node of a control plane without kubelets: binds pods, reports them Ready, and serves their logs.
 
 usage: kubelet.py URL TOKEN RUN, where RUN holds serving.crt, kubelet.crt and kubelet.key (see cluster.sh). Each
-container logs the lines of RUN/<container>.log. A pod whose image is tagged ``broken`` goes into CrashLoopBackOff.
+container logs the lines of RUN/<container>.log. A pod whose image is tagged ``broken`` goes into CrashLoopBackOff, one
+tagged ``unready`` runs and is never ready, and one tagged ``flapping`` is ready and not in turns, restarting each time.
 Prints ``node ready`` once it is.
 """
 
@@ -20,6 +21,7 @@ from aiohttp import web
 NODE = "local-node"
 # How long a pod takes from being bound to being ready, in seconds.
 START_S = 0.2
+FLAP_S = 0.1
 
 
 class Node:
@@ -69,30 +71,40 @@ class Node:
         target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
         await self._send("POST", f"{path}/binding", {"metadata": {"name": name}, "target": target})
         await asyncio.sleep(START_S)
-        broken = any(held["image"].endswith(":broken") for held in pod["spec"]["containers"])
-        now, ready = _now(), "False" if broken else "True"
+        tags = {held["image"].rpartition(":")[2] for held in pod["spec"]["containers"]}
+        crashing, restarts = "broken" in tags, 7 if "broken" in tags else 0
+        ready = not tags & {"broken", "unready"}
+        while await self._report(pod, ready=ready, crashing=crashing, restarts=restarts) and "flapping" in tags:
+            await asyncio.sleep(FLAP_S)
+            ready, crashing, restarts = not ready, ready, restarts + 1
+
+    async def _report(self, pod: dict[str, Any], *, ready: bool, crashing: bool, restarts: int) -> bool:
+        """Whether the pod is still there."""
+        now, told = _now(), "True" if ready else "False"
+        containers = [_container(held, now, ready, crashing, restarts) for held in pod["spec"]["containers"]]
         status = {
             "phase": "Running",
             "hostIP": "127.0.0.1",
             "podIP": "127.0.0.1",
             "startTime": now,
             "conditions": [
-                {"type": kind, "status": ready, "lastTransitionTime": now} for kind in ("ContainersReady", "Ready")
+                {"type": kind, "status": told, "lastTransitionTime": now} for kind in ("ContainersReady", "Ready")
             ],
-            "containerStatuses": [_container(held, now, broken=broken) for held in pod["spec"]["containers"]],
+            "containerStatuses": containers,
         }
-        await self._send("PATCH", f"{path}/status", {"status": status})
+        return await self._send("PATCH", f"{_path(pod)}/status", {"status": status}) < 400
 
     async def _remove(self, pod: dict[str, Any]) -> None:
         await self._send("DELETE", _path(pod), {"gracePeriodSeconds": 0})
 
-    async def _send(self, method: str, path: str, body: dict[str, Any]) -> None:
+    async def _send(self, method: str, path: str, body: dict[str, Any]) -> int:
         kind = "strategic-merge-patch+json" if method == "PATCH" else "json"
         headers = {"Content-Type": f"application/{kind}"}
         async with self._session.request(method, path, data=json.dumps(body), headers=headers) as answer:
             # a pod that has gone meanwhile, or was bound before, is no fault
             if answer.status >= 400 and answer.status not in (404, 409):
                 print(method, path, answer.status, await answer.text(), file=sys.stderr, flush=True)
+            return answer.status
 
     async def log(self, request: web.Request) -> web.Response:
         """``/containerLogs/…`` as the API server asks for it on behalf of ``pods/log``."""
@@ -110,18 +122,18 @@ def _path(pod: dict[str, Any]) -> str:
     return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
 
 
-def _container(held: dict[str, Any], now: str, *, broken: bool) -> dict[str, Any]:
+def _container(held: dict[str, Any], now: str, ready: bool, crashing: bool, restarts: int) -> dict[str, Any]:
     waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}}
     ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": now}}
     return {
         "name": held["name"],
         "image": held["image"],
         "imageID": "local",
-        "ready": not broken,
-        "started": not broken,
-        "restartCount": 7 if broken else 0,
-        "state": waiting if broken else {"running": {"startedAt": now}},
-        "lastState": ended if broken else {},
+        "ready": ready,
+        "started": not crashing,
+        "restartCount": restarts,
+        "state": waiting if crashing else {"running": {"startedAt": now}},
+        "lastState": ended if restarts else {},
     }
 
 
