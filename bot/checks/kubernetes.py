@@ -1,10 +1,12 @@
-"""Kubernetes: each permission that a triage needs, asked of the cluster itself (SelfSubjectAccessReview), and whether
-the deployment is there.
+"""Kubernetes: each permission that a triage or a remedy needs, asked of the cluster itself (SelfSubjectAccessReview),
+and whether the deployment is there.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.domain.policy import ApprovalRule
+from bot.domain.remedies import RemedyName
 from bot.errors import Forbidden, UpstreamError
 from bot.ports import CheckResult, Cluster, ProbeRun
 from bot.settings import Kubernetes, Settings
@@ -17,11 +19,30 @@ class _Permission:
     group: str = ""
     name: str = ""
     subresource: str = ""
+    remedy: str | None = None
+    """The one remedy that it is for; empty: all of them; None: a triage needs it."""
 
     @property
     def text(self) -> str:
         part = f"/{self.subresource}" if self.subresource else ""
         return f"{self.verb} {self.resource}{part}{f' {self.name}' if self.name else ''}"
+
+    def answered(self, namespace: str, rules: Sequence[ApprovalRule], *, allowed: bool) -> CheckResult:
+        """What is missing is no fault where nobody may approve what it is for."""
+        said = f"{'allowed' if allowed else 'forbidden'} in {namespace}"
+        mend = f"Add it to the bot's Role in the namespace {namespace}"
+        if self.remedy is not None:
+            said += f", for {self.remedy or 'every remedy'}"
+            mend += f"; without it {f'{self.remedy} cannot' if self.remedy else 'no remedy can'} be applied"
+        used = self.remedy is None or any(_covers(rule, self.remedy) for rule in rules)
+        if not allowed and not used:
+            said += ", which nobody may approve as `approvers` stands"
+        ok = allowed or not used
+        return CheckResult(what=self.text, ok=ok, detail=said, mend="" if ok else f"{mend}.")
+
+
+def _covers(rule: ApprovalRule, remedy: str) -> bool:
+    return rule.remedies is None or not remedy or remedy in rule.remedies
 
 
 def _needed(kubernetes: Kubernetes) -> tuple[_Permission, ...]:
@@ -32,6 +53,8 @@ def _needed(kubernetes: Kubernetes) -> tuple[_Permission, ...]:
         _Permission("list", "replicasets", "apps"),
         _Permission("list", "networkpolicies", "networking.k8s.io"),
         _Permission("get", "secrets", "", kubernetes.secret),
+        _Permission("patch", "deployments", "apps", kubernetes.deployment, remedy=""),
+        _Permission("patch", "secrets", "", kubernetes.secret, remedy=RemedyName.ROTATE_KEY),
     )
 
 
@@ -53,14 +76,7 @@ class KubernetesCheck:
             except UpstreamError as error:
                 mend = "Check KUBECONFIG and KUBE_CONTEXT, and log in to the cluster again."
                 return (CheckResult(what="cluster", ok=False, detail=str(error), mend=mend),)
-            results.append(
-                CheckResult(
-                    what=one.text,
-                    ok=allowed,
-                    detail=f"{'allowed' if allowed else 'forbidden'} in {kubernetes.namespace}",
-                    mend="" if allowed else f"Add it to the bot's Role in the namespace {kubernetes.namespace}.",
-                )
-            )
+            results.append(one.answered(kubernetes.namespace, settings.policy.mitigations.approvers, allowed=allowed))
         return [*results, *await _deployment(run.cluster, kubernetes)]
 
 

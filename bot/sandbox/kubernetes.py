@@ -215,7 +215,7 @@ async def _review(request: web.Request) -> web.Response:
     review = await request.json()
     wanted = review["spec"]["resourceAttributes"]
     resource, subresource = wanted.get("resource", ""), wanted.get("subresource")
-    named = {resource, f"{resource}/{subresource}" if subresource else resource}
+    named = {resource, f"{wanted.get('verb')} {resource}", f"{resource}/{subresource}" if subresource else resource}
     allowed = wanted.get("namespace") == NAMESPACE and not named & set(request.app[_STATE].spec.forbidden)
     return web.json_response(review | {"status": {"allowed": allowed}}, status=201)
 
@@ -235,9 +235,9 @@ def _resource(request: web.Request) -> str:
 def _refused(request: web.Request, verb: str, resource: str) -> web.Response | None:
     """The 403 of RBAC where the scenario forbids the kind; a forbidden kind takes its subresources along."""
     forbidden = request.app[_STATE].spec.forbidden
-    if resource not in forbidden and resource.split("/")[0] not in forbidden:
-        return None
     plain = resource.split("/")[0]
+    if not {resource, plain, f"{verb} {resource}"} & set(forbidden):
+        return None
     group = _GROUP_OF[plain].split("/")[0] if "/" in _GROUP_OF[plain] else ""
     named = f' "{name}"' if (name := request.match_info.get("name")) else ""
     return _status(

@@ -87,7 +87,7 @@ class ClusterSpec:
     changes: Mapping[str, str] = field(default_factory=dict)
     """What the newest revision changed against the one before: ``image`` or names of variables."""
     forbidden: tuple[str, ...] = ()
-    """Kinds that may not be read, such as ``pods``, ``secrets``."""
+    """Kinds that may not be touched, such as ``pods``; with a verb what may not be done, as ``patch deployments``."""
     fail: str | None = None
     """``down``, ``timeout`` or ``401`` (login expired) for the whole API."""
 

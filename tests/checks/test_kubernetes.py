@@ -1,4 +1,4 @@
-"""The doctor on the cluster: each permission that a triage needs, and the deployment itself."""
+"""The doctor on the cluster: each permission that a triage or a remedy needs, and the deployment itself."""
 
 import asyncio
 from pathlib import Path
@@ -20,20 +20,26 @@ PERMISSIONS = [
     "list networkpolicies",
     "get secrets mistral-secrets",
 ]
+REMEDIES = {"patch deployments mistral-service": "every remedy", "patch secrets mistral-secrets": "rotate_key"}
+ALL = "approvers: [{users: [U012AB3CD]}]"
 THERE = (True, "deployment mistral-service: is there in default")
 
 
-async def asked(spec: ClusterSpec, folder: Path, **environ: str) -> list[CheckResult]:
+async def asked(spec: ClusterSpec, folder: Path, approvers: str = ALL, **environ: str) -> list[CheckResult]:
     world = World(scenario=Scenario(name="a test's", cluster=spec, expect=Expect(cause="healthy", severity="P4")))
     async with serve(application(world)) as url:
         config = folder / "config"
         await asyncio.to_thread(config.write_text, kubeconfig(url))
-        return list(await examined(CHECK, {"KUBECONFIG": str(config), **environ}))
+        file = folder / "bot.yaml"
+        await asyncio.to_thread(file.write_text, approvers)
+        return list(await examined(CHECK, {"KUBECONFIG": str(config), "MISTRAL_BOT_CONFIG": str(file), **environ}))
 
 
 async def test_every_permission_is_told_and_the_deployment_is_there(tmp_path: Path) -> None:
     told = lines(await asked(ClusterSpec(), tmp_path))
-    assert told == [*((True, f"{one}: allowed in default") for one in PERMISSIONS), THERE]
+    of_triage = [(True, f"{one}: allowed in default") for one in PERMISSIONS]
+    of_remedies = [(True, f"{one}: allowed in default, for {remedy}") for one, remedy in REMEDIES.items()]
+    assert told == [*of_triage, *of_remedies, THERE]
 
 
 @pytest.mark.parametrize(
@@ -48,11 +54,49 @@ async def test_every_permission_is_told_and_the_deployment_is_there(tmp_path: Pa
     ],
 )
 async def test_a_permission_that_is_missing_is_named(kind: str, lost: list[str], tmp_path: Path) -> None:
-    results = await asked(ClusterSpec(forbidden=(kind,)), tmp_path)
+    results = await asked(ClusterSpec(forbidden=(kind,)), tmp_path, approvers="{}")
     bad = [result for result in results if not result.ok]
     assert [result.what for result in bad] == lost
     assert {result.mend for result in bad} == {"Add it to the bot's Role in the namespace default."}
     assert {result.detail for result in bad} == {"forbidden in default"}
+
+
+@pytest.mark.parametrize(
+    ("lost", "what", "mend"),
+    [
+        (
+            "patch deployments",
+            "patch deployments mistral-service: forbidden in default, for every remedy",
+            "Add it to the bot's Role in the namespace default; without it no remedy can be applied.",
+        ),
+        (
+            "patch secrets",
+            "patch secrets mistral-secrets: forbidden in default, for rotate_key",
+            "Add it to the bot's Role in the namespace default; without it rotate_key cannot be applied.",
+        ),
+    ],
+)
+async def test_a_permission_that_remedies_lack_says_which(lost: str, what: str, mend: str, tmp_path: Path) -> None:
+    (bad,) = [one for one in await asked(ClusterSpec(forbidden=(lost,)), tmp_path) if not one.ok]
+    assert (f"{bad.what}: {bad.detail}", bad.mend) == (what, mend)
+
+
+@pytest.mark.parametrize(
+    ("approvers", "needed"),
+    [
+        ("{}", []),
+        ("approvers: [{users: [U012AB3CD], remedies: [restart]}]", ["patch deployments mistral-service"]),
+        ("approvers: [{users: [U012AB3CD], remedies: [rotate_key]}]", list(REMEDIES)),
+    ],
+    ids=["nobody", "restart", "rotate_key"],
+)
+async def test_what_nobody_may_approve_needs_no_permission(approvers: str, needed: list[str], tmp_path: Path) -> None:
+    spec = ClusterSpec(forbidden=("patch deployments", "patch secrets"))
+    results = await asked(spec, tmp_path, approvers=approvers)
+    assert [one.what for one in results if not one.ok] == needed
+    spared = [one.detail for one in results if one.ok and "forbidden" in one.detail]
+    assert len(spared) == len(REMEDIES) - len(needed)
+    assert all(one.endswith(", which nobody may approve as `approvers` stands") for one in spared)
 
 
 async def test_a_deployment_of_another_name_names_the_setting(tmp_path: Path) -> None:

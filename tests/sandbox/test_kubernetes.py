@@ -11,7 +11,7 @@ from bot.clients.kubernetes import KubernetesCluster
 from bot.domain.changes import RESTARTED_AT, AnnotationChange, RevisionChange, changed
 from bot.domain.rollout import last_rollout_s
 from bot.domain.workload import REVISION, template
-from bot.errors import LoginExpired, NotFound, Unreachable
+from bot.errors import Forbidden, LoginExpired, NotFound, Unreachable
 from bot.sandbox.kubernetes import TOKEN, application
 from bot.sandbox.scenario import ClusterSpec, Expect, Scenario, World
 from tests.cluster_contract import *  # noqa: F403 - the contract's tests run here
@@ -103,6 +103,16 @@ async def test_a_rollback_heals_a_release_that_does_not_start(tmp_path: Path) ->
         assert (await patch("deployments/mistral-service", STRATEGIC, body))[0] == 200  # noqa: F405
         after = await settled(cluster)  # noqa: F405
     assert after["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "6"
+
+
+async def test_a_verb_alone_may_be_forbidden(tmp_path: Path) -> None:
+    here = world(ClusterSpec(forbidden=("patch deployments",)))
+    async with serve(application(here)) as url, cluster_at(url, tmp_path / "config") as cluster:
+        await cluster.get("Deployment", "mistral-service")
+        with pytest.raises(Forbidden, match=r"^forbidden: patch deployments/mistral-service in default$"):
+            await cluster.patch("Deployment", "mistral-service", {"spec": {}})
+        assert await cluster.may("get", "deployments", group="apps", name="mistral-service")
+        assert not await cluster.may("patch", "deployments", group="apps", name="mistral-service")
 
 
 async def test_what_the_sandbox_has_not_is_an_error(tmp_path: Path) -> None:
