@@ -99,7 +99,7 @@ class KubernetesCluster:
                 yield chunk
 
     async def patch(self, kind: str, name: str, patch: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
-        """The object after a merge patch; raises as ``get`` does, and Changed. Unreachable: it may have been made."""
+        """The object after a merge patch; raises as ``get`` does, and Changed. Unreachable: it may be there or not."""
         asked = f"patch {_RESOURCES[kind][1]}/{name}"
         query = {"fieldManager": _FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
         return await self._json("PATCH", self._path(kind, name), asked, query=query, body=patch)
@@ -287,7 +287,9 @@ def _patch_refused(code: int, status: Mapping[str, Any], where: str) -> Exceptio
     # a policy or a decoder says what it likes, and in a Secret all that there is to quote is secret
     why = "; ".join(causes) or (str(status.get("reason", "")) if secret else _QUOTED_TEXT.sub("", said))
     shown = _printable(redact(why))
-    return BadAnswer(f"the cluster answered {code} to {where}" + (f": {shown}" if shown else ""))
+    # a server that broke or is busy has refused nothing: the change may be there, or may be tried again
+    kind = Unreachable if code >= 500 or code == 429 else BadAnswer
+    return kind(f"the cluster answered {code} to {where}" + (f": {shown}" if shown else ""))
 
 
 def _cause(cause: Mapping[str, Any], *, secret: bool) -> str:

@@ -89,7 +89,8 @@ class Cluster(Protocol):
         """The object after a JSON merge patch (RFC 7386), or with ``dry_run`` as it would be.
 
         A patch that names a ``metadata.resourceVersion`` raises Changed where the object has moved on; otherwise as
-        ``get`` does, and BadAnswer, with the API server's reason, where the server refuses what is asked.
+        ``get`` does, and BadAnswer, with the API server's reason, where the server refuses what is asked. After
+        Unreachable it may have been made or not: only reading the object tells.
         """
 
     async def may(self, verb: str, resource: str, *, group: str = "", name: str = "", subresource: str = "") -> bool:

@@ -291,7 +291,15 @@ def status(message: str, *causes: tuple[str, str]) -> dict[str, object]:
             "the cluster answered 422 to patch deployments/a in default: patch: Invalid value: v1.EnvVar.Value: "
             'ReadString: expects " or n',
         ),
-        (500, "<html>", BadAnswer, "the cluster answered 500 to patch deployments/a in default"),
+        (500, "<html>", Unreachable, "the cluster answered 500 to patch deployments/a in default"),
+        (
+            504,
+            status("the server was unable to return a response in the time allotted"),
+            Unreachable,
+            "the cluster answered 504 to patch deployments/a in default: the server was unable to return a response in "
+            "the time allotted",
+        ),
+        (429, status("too many"), Unreachable, "the cluster answered 429 to patch deployments/a in default: too many"),
     ],
     ids=[
         "forbidden",
