@@ -302,17 +302,8 @@ def status(message: str, *causes: tuple[str, str]) -> dict[str, object]:
         (429, status("too many"), Unreachable, "the cluster answered 429 to patch deployments/a in default: too many"),
     ],
     ids=[
-        "forbidden",
-        "page",
-        "policy",
-        "gone",
-        "none",
-        "changed",
-        "invalid",
-        "values",
-        "undecoded",
-        "unread",
-        "broken",
+        *("forbidden", "page", "policy", "gone", "no status", "changed", "invalid", "values", "undecoded", "unread"),
+        *("broken", "late", "throttled"),
     ],
 )
 async def test_a_patch_that_is_refused_says_why_without_the_values(
