@@ -112,7 +112,7 @@ class StoredRuns(Base):
             for before in sorted(found, key=lambda run: run.incident):
                 change = work(before)
                 if change is None:
-                    # not yet: its next move sets its clock again, and until then it must not come at every tick
+                    # due by the column, not by its clocks: cannot happen, and must not come again at every tick
                     await connection.execute(update(runs).where(runs.c.id == before.id).values(due_at=None))
                 else:
                     await _move(connection, before, change, now)

@@ -427,9 +427,7 @@ async def test_people_are_reminded_of_what_is_in_place_and_several_at_a_time(
     assert len(await told(store, incident)) == 18
 
 
-async def test_a_clock_that_has_nothing_to_do_yet_is_set_again_by_the_next_move(
-    store: SqlStore, incident: Incident
-) -> None:
+async def test_what_goes_on_is_reminded_of_when_it_is_over(store: SqlStore, incident: Incident) -> None:
     run = await applied(store, incident.id)
     at = NOW + LIMITS.remind_after
     assert run.in_place is False
@@ -437,6 +435,17 @@ async def test_a_clock_that_has_nothing_to_do_yet_is_set_again_by_the_next_move(
     assert counts == [0, 0], "while it goes on it has no clock"
     assert await store.run("r1") == run
     await store.move_run(run, mitigation.ended(run, Outcome.FIXED, "", at), now=at)
+    assert await store.tick_runs(at, lambda one: mitigation.tick(one, at, LIMITS), limit=4) == 1
+
+
+async def test_a_clock_that_has_nothing_to_do_comes_once_and_is_set_again_by_the_next_move(
+    store: SqlStore, incident: Incident
+) -> None:
+    run = await proposed(store, incident.id)
+    at = NOW + HOUR
+    assert [await store.tick_runs(at, lambda _: None, limit=4) for _ in range(2)] == [1, 0]
+    assert await store.run("r1") == run
+    await store.move_run(run, RunChange(run=replace(run, said="still here")), now=NOW)
     assert await store.tick_runs(at, lambda one: mitigation.tick(one, at, LIMITS), limit=4) == 1
 
 
