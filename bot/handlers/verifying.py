@@ -12,6 +12,7 @@ from bot.domain.changes import template_hash
 from bot.domain.incident import BOT
 from bot.domain.objects import within
 from bot.domain.policy import Mitigations
+from bot.domain.remedies import RemedyName
 from bot.domain.rollout import RolloutStatus, status
 from bot.domain.runs import REVERT, Outcome, Plan, Run, RunChange
 from bot.domain.signals import Finding, ProbeName, Verdict
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 _LOOK_S = 1.0
 # What a mitigation can break that was well before.
 _OWN = frozenset({ProbeName.HEALTH, ProbeName.PROMETHEUS, ProbeName.PODS})
+_INSTEAD: Mapping[str, str] = {
+    RemedyName.FALLBACK: "The service may have no fallback: serve cached answers or a clear error page."
+}
 _TAKEN_BACK = frozenset({Outcome.WORSE, Outcome.FAILED})
 
 Show = Callable[[Run, str], Awaitable[Run]]
@@ -97,7 +101,10 @@ class Verifier:
             if self._now() >= until:
                 minutes = self.policy.verify_within.total_seconds() / 60
                 still = "; ".join(map(_said, bad)) or "no probe can tell"
-                return await self._over(run, Outcome.NO_EFFECT, f"After {minutes:g} minutes: {still}.")
+                instead = _INSTEAD.get(run.remedy, "")
+                return await self._over(
+                    run, Outcome.NO_EFFECT, f"After {minutes:g} minutes: {still}. {instead}".strip()
+                )
             run = await show(run, f"{well} of {self.policy.successes} looks in a row were good")
             await self.pause(self.policy.verify_every.total_seconds())
 

@@ -175,6 +175,14 @@ async def test_what_has_no_effect_says_what_is_still_wrong(world_of: WorldOf) ->
     assert [one.id for one in await world.bot.store.in_place(10)] == [run.id]
 
 
+async def test_a_fallback_without_effect_says_what_else_there_is(world_of: WorldOf) -> None:
+    world = await world_of(policy=replace(QUICK, verify_within=timedelta(0)))
+    world.becomes(service=AnswerSpec(status=503))
+    run = await world.done("fallback")
+    assert run.outcome is Outcome.NO_EFFECT, run.said
+    assert "cached answers or a clear error page" in run.said
+
+
 async def test_a_frozen_bot_changes_nothing_whatever_was_approved(world_of: WorldOf) -> None:
     world = await world_of()
     run = await world.ask("restart")
@@ -208,6 +216,14 @@ async def test_a_cluster_that_cannot_be_reached_is_said_and_the_commands_are_the
     assert "cannot be reached" in run.said
     lines = await world.bot.mitigations.commands("default", "fallback", run)
     assert "kubectl -n default set env deployment/mistral-service MISTRAL_FALLBACK=true" in lines
+
+
+async def test_the_usual_commands_of_a_rotation_name_the_secret_of_the_settings(world_of: WorldOf) -> None:
+    handler = (await world_of()).bot.mitigations
+    place = replace(handler.targets["default"].kubernetes, secret="keys", secret_key="token")
+    elsewhere = replace(handler, targets={"default": replace(handler.targets["default"], kubernetes=place)})
+    first, *_ = await elsewhere.commands("default", "rotate_key")
+    assert ' token "$NEW" | kubectl -n default patch secret keys ' in first
 
 
 async def test_a_run_that_waits_too_long_to_begin_expires(world_of: WorldOf) -> None:
