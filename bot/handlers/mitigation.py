@@ -15,6 +15,7 @@ from bot.domain.incident import HOME, Incident, Outgoing, Refusal, plain
 from bot.domain.policy import Policy
 from bot.domain.remedies import KEY_BY_FORM, RemedyName
 from bot.domain.runs import REVERT, Approval, Run, RunChange, State
+from bot.domain.workload import KeyReference
 from bot.errors import AlreadyDone, Conflict
 from bot.handlers.probing import Prober
 from bot.handlers.rotation import Rotation
@@ -181,7 +182,8 @@ class MitigationHandler:
             undone = await self.one(run.arguments["of"])
             remedy = undone.remedy
         kubernetes = self.targets[target].kubernetes
-        return tuple(self.remedies[remedy].commands(kubernetes.namespace, kubernetes.deployment, ()))
+        key = KeyReference(kubernetes.secret, kubernetes.secret_key)
+        return tuple(self.remedies[remedy].commands(kubernetes.namespace, kubernetes.deployment, (), usual=key))
 
     async def tick(self) -> int:
         """Looks at all clocks that have run out; how many there were."""

@@ -15,6 +15,7 @@ from bot.domain.changes import KeyChange
 from bot.domain.incident import Refusal
 from bot.domain.objects import Object, within
 from bot.domain.runs import Plan, Run
+from bot.domain.workload import secret_key
 from bot.errors import BadAnswer, Changed, NotFound, UpstreamError
 from bot.handlers.moved import RUN, Moved, TooLate
 from bot.handlers.planning import secret_pin
@@ -120,10 +121,11 @@ class Rotation:
             raise Moved(f"The Secret {change.source} is not there any more.") from None
         if within(source, "metadata").get("resourceVersion") != change.source_version:
             raise Moved(f"The Secret {change.source} was changed since the preview.")
-        held = within(source, "data").get(change.source_entry)
-        if not held:
+        held = secret_key(source, change.source_entry)
+        if held is None:
             raise Moved(f"The Secret {change.source} has no key {change.source_entry} any more.")
-        return str(held)
+        # without the line's end that a Secret made from a file has
+        return base64.b64encode(held.encode()).decode()
 
     async def _takes(self, asks: ProbeRun, encoded: str) -> bool | None:
         """Whether Mistral takes a key; None: that cannot be told."""

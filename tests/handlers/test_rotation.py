@@ -61,6 +61,14 @@ async def test_the_new_key_is_written_once_and_the_old_one_waits_beside_it() -> 
     assert (await cluster.get("Secret", "mistral-secrets"))["metadata"]["resourceVersion"] == version
 
 
+async def test_the_line_end_that_a_secret_made_from_a_file_has_is_not_written() -> None:
+    cluster, asks = world(taken={NEW})
+    cluster.objects["Secret"][1]["data"]["api-key"] = base64.b64encode(f"{NEW}\n".encode()).decode()
+    run, plan = await planned(cluster)
+    await Rotation().write(run, plan, asks, {RUN: run.id})
+    assert (await held(cluster))["api-key"] == NEW
+
+
 async def test_an_old_key_that_is_good_is_put_back_and_one_that_is_refused_is_not() -> None:
     for taken, expected, said in (({OLD, NEW}, OLD, "was put back"), ({NEW}, NEW, "refused by Mistral too")):
         cluster, asks = world(taken=taken)
