@@ -18,7 +18,7 @@ from bot.handlers.moved import RUN
 from bot.sandbox.kubernetes import kubeconfig
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
-from tests.cluster.conftest import Admin, ControlPlane
+from tests.cluster.conftest import APPS, Admin, ControlPlane
 from tests.cluster_contract import STRATEGIC, Api, settled
 from tests.databases import copy_of
 from tests.mitigated import ADA, ROBIN, World, world_in
@@ -213,3 +213,100 @@ async def test_without_one_rule_a_remedy_says_which_is_missing(
     assert run.applied_at is None
     assert f"orbidden: {said} in default. Ask whoever administers the cluster" in run.said
     assert await world.secret("mistral-secrets") == {"api-key": BAD}
+
+
+async def _image(world: RealWorld, tag: str) -> None:
+    container = {"name": "app", "image": f"registry.example.com/mistral-service:{tag}"}
+    await _patch(world, {"spec": {"template": {"spec": {"containers": [container]}}}})
+
+
+async def _revision(world: RealWorld, tag: str) -> str:
+    sets = [one async for one in world.api.cluster.list("ReplicaSet", selector="app=mistral-service")]
+    of_tag = (one for one in sets if one["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f":{tag}"))
+    return str(next(of_tag)["metadata"]["annotations"]["deployment.kubernetes.io/revision"])
+
+
+async def _patch(world: RealWorld, patch: dict[str, Any]) -> None:
+    assert (await world.api.patch("deployments/mistral-service", STRATEGIC, patch))[0] == 200
+
+
+async def test_an_edit_between_preview_and_approval_is_kept_and_the_remedy_proposed_again(world_of: WorldOf) -> None:
+    world = await world_of()
+    run = await world.ask("fallback")
+    await _image(world, "3.0.0")
+    await settled(world.api.cluster)
+    assert (await world.approve(run)).state is State.SUPERSEDED
+    again = (await world.runs())[-1]
+    assert again.state is State.PROPOSED
+    assert (await world.approve(again)).outcome is Outcome.FIXED
+    container = (await world.deployment())["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"].endswith(":3.0.0")
+    assert {"name": "MISTRAL_FALLBACK", "value": "true"} in container["env"]
+
+
+async def test_a_deployment_that_is_made_anew_is_not_what_was_approved(world_of: WorldOf) -> None:
+    world = await world_of()
+    run = await world.ask("restart")
+    made = await world.deployment()
+    await world.admin.delete(f"{APPS}/deployments/mistral-service")
+    metadata = {"name": "mistral-service", "labels": made["metadata"]["labels"]}
+    spec = {name: made["spec"][name] for name in ("replicas", "selector", "template")}
+    await world.admin.create(f"{APPS}/deployments", {"metadata": metadata, "spec": spec})
+    ended = await world.approve(run)
+    assert ended.state is State.SUPERSEDED
+    assert "deleted and made anew" in ended.said
+    assert RUN not in (await world.deployment())["metadata"].get("annotations", {})
+
+
+async def test_a_paused_deployment_is_refused_with_what_to_do(world_of: WorldOf) -> None:
+    world = await world_of()
+    run = await world.ask("fallback")
+    await _patch(world, {"spec": {"paused": True}})
+    ended = await world.approve(run)
+    assert ended.state is State.SUPERSEDED
+    again = (await world.runs())[-1]
+    assert again.state is State.CANCELLED
+    assert "rollout resume deployment/mistral-service" in again.said
+    await _patch(world, {"spec": {"paused": False}})
+
+
+async def test_a_deployment_without_replicas_is_changed_and_the_preview_says_that_nothing_runs(
+    world_of: WorldOf,
+) -> None:
+    world = await world_of()
+    await _patch(world, {"spec": {"replicas": 0}})
+    run = await world.ask("fallback")
+    assert run.plan is not None
+    assert "scaled to zero" in run.plan.warnings[0]
+    ended = await world.approve(run)
+    assert ended.applied_at is not None
+    assert (ended.state, ended.open) == (State.ENDED, False)
+    env = (await world.deployment())["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "MISTRAL_FALLBACK", "value": "true"} in env
+
+
+async def test_a_crashing_deployment_is_patched_and_what_does_not_come_up_is_taken_back(world_of: WorldOf) -> None:
+    world = await world_of()
+    await _image(world, "broken")
+    async with asyncio.timeout(15):
+        while (await world.deployment())["status"].get("unavailableReplicas", 0) == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    before = json.dumps((await world.deployment())["spec"]["template"], sort_keys=True)
+    run = await world.done("fallback")
+    assert (run.outcome, run.applied_at is not None) == (Outcome.FAILED, True), run.said
+    assert "CrashLoopBackOff" in run.said
+    back = (await world.runs())[-1]
+    assert (back.automatic, back.state) == (True, State.ENDED)
+    assert json.dumps((await world.deployment())["spec"]["template"], sort_keys=True) == before
+    # the revision before is the bot's own attempt now, as it would be for kubectl: the good one is named
+    rollback = await world.done("rollback", revision=await _revision(world, "2.0.0"))
+    assert rollback.outcome is Outcome.FIXED, rollback.said
+
+
+async def test_a_rollout_that_is_never_ready_fails_by_the_deployments_own_deadline(world_of: WorldOf) -> None:
+    world = await world_of()
+    await _patch(world, {"spec": {"progressDeadlineSeconds": 2}})
+    await _image(world, "unready")
+    run = await world.done("fallback")
+    assert run.outcome is Outcome.FAILED, run.said
+    assert "fallback: failed" in " ".join(await world.timeline())
