@@ -208,7 +208,8 @@ def _mentions(text: object) -> Any:
 
     ``<!channel>`` and links stay text.
     """
-    held = text if isinstance(text, Markup) else escape(str(text))
+    # a Markup would escape again what is put into it
+    held = "".join(text) if isinstance(text, Markup) else escape(str(text))
     return Markup(_MENTIONED.sub(r"<\1>", held))  # noqa: S704 - only ids of Slack's are let through
 
 

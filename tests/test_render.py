@@ -94,3 +94,18 @@ def test_an_operators_folder_is_looked_in_first(tmp_path: Path) -> None:
     )
     message = Renderer(tmp_path).message(Reply(template="sentence", context={"sentence": "x"}))
     assert message.text == "ours: x"
+
+
+@pytest.mark.parametrize("filters", ["mentions", "fits(200) | mentions"])
+def test_people_groups_and_channels_are_shown_by_name_and_nothing_else_is_let_through(
+    filters: str, tmp_path: Path
+) -> None:
+    (tmp_path / "slack").mkdir()
+    (tmp_path / "slack" / "sentence.j2").write_text(
+        '{% import "slack/_blocks.j2" as b %}{% call b.section() %}{{ sentence | ' + filters + " }}{% endcall %}"
+    )
+    sentence = "<@U0ADA> <#C0HERE> <!subteam^S0ONCALL> <!channel> <https://a|b> <@nobody> & <b>"
+    message = Renderer(tmp_path).message(Reply(template="sentence", context={"sentence": sentence}))
+    assert message.text == (
+        "<@U0ADA> <#C0HERE> <!subteam^S0ONCALL> &lt;!channel&gt; &lt;https://a|b&gt; &lt;@nobody&gt; &amp; &lt;b&gt;"
+    )

@@ -90,10 +90,10 @@ class SlackMitigations:
     async def _kubectl(self, place: Place, identity: str) -> None:
         run = await self.handler.one(identity)
         lines = await self.handler.commands(run.target, run.remedy, run)
-        await self.messenger.answer(place, Reply(template="commands", context={"parts": _parts(lines)}))
+        await self.messenger.answer(place, Reply(template="commands", context={"parts": in_parts(lines)}))
 
 
-def _parts(lines: Sequence[str]) -> list[str]:
+def in_parts(lines: Sequence[str]) -> list[str]:
     """The lines as they fit into sections; one that is too long for any is in pieces, and nothing is left out."""
     parts: list[str] = []
     for line in map(redact, lines):
