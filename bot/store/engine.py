@@ -8,13 +8,18 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 # Seconds that a writer of SQLite waits for another, and PostgreSQL for a connection or a lock.
 _WAIT_S = 5
+# PostgreSQL ends a transaction in which nothing was asked for so long: a machine that has lost its power would hold its
+# locks for hours, and a lease would end in vain. Shorter than any lease.
+_IDLE_S = 10
 
 
 def make_engine(url: str, *, connections: int = 5) -> AsyncEngine:
     """Nothing is connected yet; ``url`` is DATABASE_URL."""
     if not url.startswith("sqlite"):
-        options = {"connect_timeout": _WAIT_S, "options": f"-c lock_timeout={_WAIT_S}s -c statement_timeout=30s"}
-        return create_async_engine(url, pool_size=connections, pool_pre_ping=True, connect_args=options)
+        waits = {"lock_timeout": _WAIT_S, "statement_timeout": 30, "idle_in_transaction_session_timeout": _IDLE_S}
+        options = " ".join(f"-c {name}={seconds}s" for name, seconds in waits.items())
+        connect = {"connect_timeout": _WAIT_S, "options": options}
+        return create_async_engine(url, pool_size=connections, pool_pre_ping=True, connect_args=connect)
     engine = create_async_engine(url, pool_size=connections)
     prepare_sqlite(engine.sync_engine)
     return engine
