@@ -2,7 +2,9 @@
 
 import asyncio
 import multiprocessing
+import os
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,10 +17,11 @@ from sqlalchemy import delete
 from bot.domain.timeline import fault
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.slack.model import Message
+from bot.sandbox.slack.workspace import Workspace
 from bot.store.sql import SqlStore
 from bot.store.tables import metadata, switches
 from tests.databases import store_at
-from tests.kill.story import ACTS, ADA, POLICY, ROBIN, Told, play
+from tests.kill.story import ACTS, ADA, POLICY, ROBIN, At, Told, play
 
 _CHANNELS = ("C0INCIDENTS", "C0GENERAL")
 _ACT_S = 60
@@ -31,33 +34,59 @@ class Killed(Exception):
     """The process was killed, as it was to be."""
 
 
-class Player:
-    """A process that plays; ``alone`` and ``without`` are those of :func:`tests.kill.story.play`."""
+class Stopped(Exception):
+    """The process stands still, or will in a moment."""
 
-    def __init__(self, environ: dict[str, str], *, alone: bool = True, without: str = "") -> None:
+
+class Player:
+    """A process that plays: ``entry``, which is given what :func:`tests.kill.story.play` is."""
+
+    def __init__(
+        self, environ: dict[str, str], *, alone: bool = True, without: str = "", entry: Callable[..., None] = play
+    ) -> None:
         self._orders, theirs = _context.Pipe()
         # a daemon ends with the test's process, whatever became of the test
-        self._process = _context.Process(target=play, args=(environ, alone, without, theirs), daemon=True)
+        self._process = _context.Process(target=entry, args=(environ, alone, without, theirs), daemon=True)
         self._process.start()
         theirs.close()
 
-    async def act(self, index: int, number: int, die_at: int | None = None, *, heard: bool = True) -> Told:
+    async def act(self, index: int, number: int, die_at: int | At | None = None, *, heard: bool = True) -> Told:
         """Raises Killed, after which there is no process. ``heard`` False: it only looks at the clocks, and sends."""
         try:
             self._orders.send((index, number, die_at, heard))
+        except ConnectionError as gone:
+            await self._joined(-9)
+            raise Killed from gone
+        return await self.told()
+
+    async def told(self) -> Told:
+        """What it says next; raises Killed, and Stopped where it is about to be stopped."""
+        try:
             if not await asyncio.to_thread(self._orders.poll, _ACT_S):
-                raise TimeoutError(f"act {index} did not end")
-            told: Told = self._orders.recv()
+                raise TimeoutError("an act did not end")
+            told: Told | None = self._orders.recv()
         except (EOFError, ConnectionError) as gone:
             await self._joined(-9)
             raise Killed from gone
+        if told is None:
+            raise Stopped
         return told
+
+    def signal(self, signum: signal.Signals) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signum)
 
     async def end(self) -> None:
         """Lets it end by itself; one that was killed has ended."""
         if not self._orders.closed:
             self._orders.send(None)
             await self._joined(0)
+
+    async def kill(self) -> None:
+        """Ends it whatever it does, and stopped or not."""
+        if not self._orders.closed:
+            self.signal(signal.SIGKILL)
+            await self._joined(-9)
 
     async def _joined(self, code: int) -> None:
         self._orders.close()
@@ -94,18 +123,7 @@ class Stage:
 
     async def clear(self) -> None:
         """Everything as before the story."""
-        async with self.store.engine.begin() as connection:
-            for table in reversed(metadata.sorted_tables):
-                if table is not switches:  # its one row is there from the start
-                    await connection.execute(delete(table))
-        slack = self.sandbox.slack.workspace
-        for message in list(slack.messages):
-            slack.remove(message)
-        for channel in list(slack.channels):
-            if channel not in _CHANNELS:
-                del slack.channels[channel]
-        slack.channels["C0INCIDENTS"].pins.clear()
-        slack.calls.clear()
+        await emptied(self.store, self.sandbox.slack.workspace)
         self.pages.clear()
 
     def player(self, *, alone: bool = True, without: str = "") -> Player:
@@ -210,6 +228,21 @@ class Stage:
     def _said(self, channel: str) -> list[Message]:
         slack = self.sandbox.slack.workspace
         return [one for one in slack.messages if one.channel == channel and one.only_for is None]
+
+
+async def emptied(store: SqlStore, slack: Workspace) -> None:
+    """The database, and what the bot has made in Slack."""
+    async with store.engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            if table is not switches:  # its one row is there from the start
+                await connection.execute(delete(table))
+    for message in list(slack.messages):
+        slack.remove(message)
+    for channel in list(slack.channels):
+        if channel not in _CHANNELS:
+            del slack.channels[channel]
+    slack.channels["C0INCIDENTS"].pins.clear()
+    slack.calls.clear()
 
 
 _KINDS = {kind for act in ACTS for kind in (*act.says, *act.direct)}

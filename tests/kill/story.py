@@ -13,7 +13,7 @@ import os
 import signal
 from asyncio import events
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -110,32 +110,59 @@ ACTS = (
 )
 
 
+@dataclass(frozen=True)
+class At:
+    """So many points after that effect of an act was begun, the first being 1; none: just before it is.
+
+    Effect 0 is the act's own beginning.
+    """
+
+    effect: int
+    points: int
+    how: signal.Signals = signal.SIGKILL
+
+
 @dataclass
 class Points:
-    """Counts the points of an act, and kills the process at the ``die_at``-th."""
+    """Counts the points of an act, and kills the process at the ``die_at``-th, or stops it."""
 
-    die_at: int | None = None
+    warn: Callable[[], None] = lambda: None
+    """Called before it is stopped, which nobody would know of."""
+    die_at: int | At | None = None
     count: int = -1
+    besides: "asyncio.Task[Any] | None" = None
+    """Whose turns are no points: it does nothing but look."""
     begun: Counter[int] = field(default_factory=Counter)
     """How many effects were begun after each point."""
 
-    def begin(self, die_at: int | None) -> None:
-        self.die_at, self.count = die_at, 0
+    def begin(self, die_at: int | At | None) -> None:
+        self._how = die_at.how if isinstance(die_at, At) else signal.SIGKILL
+        self.die_at = die_at.points if isinstance(die_at, At) and not die_at.effect else die_at
+        self.count = 0
         self.begun.clear()
 
     def note(self, *_: Any) -> None:
         """Something is about to be done to the outside."""
         self.begun[self.count] += 1
+        if isinstance(self.die_at, At) and self.begun.total() == self.die_at.effect:
+            self.die_at = self.count + self.die_at.points
+            self._reached()
+
+    def _reached(self) -> None:
+        if self.count == self.die_at:
+            if self._how is signal.SIGSTOP:
+                self.warn()
+            os.kill(os.getpid(), self._how)
 
     def watch(self) -> None:
         run, once, fetch = events.Handle._run, SlackMessenger._once, HttpClient.fetch
 
         def counted(handle: events.Handle) -> None:
             # a task's turns are its own bound methods
-            if self.count >= 0 and isinstance(getattr(handle._callback, "__self__", None), asyncio.Task):  # type: ignore[attr-defined]
+            task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+            if self.count >= 0 and isinstance(task, asyncio.Task) and task is not self.besides:
                 self.count += 1
-                if self.count == self.die_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                self._reached()
             run(handle)
 
         async def slack(*arguments: Any) -> Any:
