@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -122,24 +123,38 @@ def blind(run: Run, _: Circumstances) -> RunChange | None:
     return mitigation.begun(run, NOW, Circumstances(), UNLIMITED)
 
 
-async def drive(store: SqlStore, decide: Decide, flying: Counter[str], most: Counter[str]) -> None:
-    """Begins and ends runs until there are no more."""
-    while True:
-        found = await store.claim_runs(NOW, limit=3, lease_s=600)
-        if not found and not any(run.state is State.APPROVED for run in await store.runs(1)):
-            return
+@dataclass
+class Air:
+    """What is in flight on each deployment, as the drivers see it; the most there ever was, and how many have ended."""
+
+    now: Counter[str] = field(default_factory=Counter)
+    most: Counter[str] = field(default_factory=Counter)
+    landed: int = 0
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+
+async def drive(store: SqlStore, decide: Decide, air: Air) -> None:
+    """Begins and ends runs until there are no more to claim."""
+    while found := await store.claim_runs(NOW, limit=2, lease_s=600):
         for run in found:
+            landed = air.landed
             begun = await store.begin_run(run, partial(decide, run), now=NOW)
             if begun is None:
                 await store.release_run(run, NOW)
+                async with air.changed:
+                    while air.landed == landed:
+                        await air.changed.wait()
                 continue
             assert begun.lock is not None
-            flying[begun.lock] += 1
-            most[begun.lock] = max(most[begun.lock], flying[begun.lock])
+            air.now[begun.lock] += 1
+            air.most[begun.lock] = max(air.most[begun.lock], air.now[begun.lock])
             watched = await store.move_run(begun, mitigation.accepted(begun, NOW, UNLIMITED), now=NOW)
             assert await store.renew_run(watched, NOW, lease_s=600)
-            flying[begun.lock] -= 1
+            air.now[begun.lock] -= 1
             await store.move_run(watched, mitigation.ended(watched, Outcome.FIXED, "", NOW), now=NOW)
+            async with air.changed:
+                air.landed += 1
+                air.changed.notify_all()
 
 
 @pytest.mark.parametrize("decide", [looking, blind])
@@ -150,9 +165,11 @@ async def test_two_runs_are_never_in_flight_on_one_deployment(
         run = await proposed(replicas[0], incident.id, f"r{number}", f"app-{number % 2}")
         await replicas[0].move_run(run, approving(run), now=NOW)
     await replicas[0].end_leases()
-    flying, most = Counter[str](), Counter[str]()
-    await asyncio.gather(*(drive(replicas[number % len(replicas)], decide, flying, most) for number in range(9)))
-    assert most == {"default/default/app-0": 1, "default/default/app-1": 1}
+    air = Air()
+    async with asyncio.TaskGroup() as drivers:
+        for number in range(9):
+            drivers.create_task(drive(replicas[number % len(replicas)], decide, air))
+    assert air.most == {"default/default/app-0": 1, "default/default/app-1": 1}
     runs = await replicas[0].runs(incident.id)
     assert {(run.state, run.outcome) for run in runs} == {(State.ENDED, Outcome.FIXED)}
     assert (await whole(replicas[0], incident))["limit_concurrency begins"] == 24
