@@ -31,7 +31,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     spec = ClusterSpec(revision=2, rollout_minutes_ago=20, logs=("ERROR mistral call failed: 401 Unauthorized",))
     limited = ClusterSpec(revision=2, forbidden=("pods", "secrets"))
     async with (
-        serve(application(world(spec))) as url,
+        serve(application(world(spec, rollout_s=0.9))) as url,
         serve(application(world(limited))) as limited_url,
         cluster_at(url, tmp_path / "full") as cluster,
         cluster_at(limited_url, tmp_path / "limited") as less,
@@ -143,7 +143,7 @@ async def rolled_back(cluster: KubernetesCluster, revision: int) -> None:
 
 
 async def test_a_slow_rollout_is_seen_pod_by_pod(tmp_path: Path) -> None:
-    here = world(ClusterSpec(), rollout_s=1.5)
+    here = world(ClusterSpec(), rollout_s=3.0)
     async with serve(application(here)) as url, cluster_at(url, tmp_path / "config") as cluster:
         assert last_rollout_s(*await read(cluster)) == 40
         await restarted(cluster)
@@ -167,7 +167,7 @@ async def test_a_restart_of_what_crashes_fails_and_leaves_the_pods_that_run(tmp_
 
 
 async def test_a_rollout_without_progress_times_out_and_its_rollback_is_not_taken_for_it(tmp_path: Path) -> None:
-    here = world(ClusterSpec(ready=2, revision=5), rollout_s=1.0)
+    here = world(ClusterSpec(ready=2, revision=5), rollout_s=3.0)
     async with serve(application(here)) as url, cluster_at(url, tmp_path / "config") as cluster:
         await restarted(cluster, progressDeadlineSeconds=1)
         seen = await watched(cluster, lambda found: bool(found.failed))
