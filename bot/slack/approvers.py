@@ -39,6 +39,14 @@ class Approvers:
                 raise Refusal(f"{refusal} Slack could not be asked who is in the group; try again soon.") from refusal
             raise
 
+    async def may(self, run: Run, user: str) -> bool:
+        """Whether a rule names ``user``, or a group of theirs, as somebody who approves ``run``."""
+        rule = rule_for(run, self.handler.policy.mitigations)
+        if rule is None:
+            return False
+        groups, _ = await self.groups_of(user)
+        return user in rule.users or bool(groups & rule.groups)
+
     async def groups_of(self, user: str) -> tuple[frozenset[str], frozenset[str]]:
         """(the groups that ``user`` is in, those that could not be looked up), of those that any rule names."""
         named = sorted({group for rule in self.handler.policy.mitigations.approvers for group in rule.groups})

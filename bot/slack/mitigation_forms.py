@@ -101,9 +101,8 @@ class MitigationForms:
 
     async def because(self, place: Place, act: str, identity: str) -> None:
         """Opens the form for the reason of ``act``; who comes too late for it is told at once."""
-        if act != "glass":
-            await self.incidents.allowed(Act.MITIGATE, place.user)
         run = await self.handler.one(identity)
+        await self._allowed(act, run, place.user)
         self._must_be_possible(act, run, place.user)
         title, submit, told, hint = _BECAUSE[act]
         context = {
@@ -119,6 +118,12 @@ class MitigationForms:
         if act == "glass":
             # submitting it has two seconds for everything
             await self.approvers.groups_of(place.user)
+
+    async def _allowed(self, act: str, run: Run, user: str) -> None:
+        """Raises Refusal. Who approves alone or enters a key is the handler's to say; approvers may reject, too."""
+        if act in ("glass", "key") or (act == "reject" and await self.approvers.may(run, user)):
+            return
+        await self.incidents.allowed(Act.MITIGATE, user)
 
     def _must_be_possible(self, act: str, run: Run, user: str) -> None:
         now = self.handler.clock.now()
@@ -191,18 +196,20 @@ class MitigationForms:
         return await self.incidents.handler.declare(declaration, place.user, f"{request}:declare")
 
     async def _decided(self, act: str, identity: str, reason: str, place: Place, request: str) -> str:
-        if act == "glass":
-            await self.approvers.approve(identity, place.user, request, glass=reason)
-            return ""
-        await self.incidents.allowed(Act.MITIGATE, place.user)
-        if act == "revert":
-            run = await self.handler.revert(identity, place.user, reason, request)
-            return self._elsewhere(place, await self.incidents.handler.one(run.incident), run)
-        if act == "key":
-            await self.handler.enter_key(identity, place.user, reason)
-            return "The key is taken; the card shows how it goes."
-        does = self.handler.reject if act == "reject" else self.handler.keep
-        await does(identity, place.user, reason, request)
+        await self._allowed(act, await self.handler.one(identity), place.user)
+        match act:
+            case "glass":
+                await self.approvers.approve(identity, place.user, request, glass=reason)
+            case "key":
+                await self.handler.enter_key(identity, place.user, reason)
+                return "The key is taken; the card shows how it goes."
+            case "revert":
+                run = await self.handler.revert(identity, place.user, reason, request)
+                return self._elsewhere(place, await self.incidents.handler.one(run.incident), run)
+            case "reject":
+                await self.handler.reject(identity, place.user, reason, request)
+            case _:
+                await self.handler.keep(identity, place.user, reason, request)
         return ""
 
     def _elsewhere(self, place: Place, incident: Incident, run: Run) -> str:

@@ -334,6 +334,21 @@ async def test_a_rejection_takes_a_reason_and_ends_it(room: Room) -> None:
         await room.whispered("Too late: it is rejected already", ADA)
 
 
+@pytest.mark.parametrize(
+    "policy", [replace(policy_of(ON_CALL), may={Act.MITIGATE: frozenset({ROBIN})})], ids=["only Robin asks"]
+)
+async def test_approvers_may_reject_what_they_may_not_ask_for_and_others_may_not(room: Room) -> None:
+    await room.declared()
+    await room.ask()
+    card = room.card()
+    await room.slack.click(card, "reject", user=GUEST)
+    await room.whispered("To mitigate is for those whom the policy names", GUEST)
+    await room.slack.command("mitigate fallback", user=ADA)
+    await room.whispered("To mitigate is for those whom the policy names", ADA)
+    await room.because(card, "reject", "not now", ADA)
+    assert "is rejected" in card.text
+
+
 async def test_kubectl_is_ready_to_paste_for_whoever_asks(room: Room) -> None:
     await room.declared()
     await room.ask()
