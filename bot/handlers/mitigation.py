@@ -4,13 +4,14 @@ Each act is one read, one decision of the domain, and one write that only the fi
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.domain import acts, approvals, mitigation
 from bot.domain.causes import Severity
+from bot.domain.changes import Change, inverse
 from bot.domain.incident import HOME, Incident, Outgoing, Refusal, plain
 from bot.domain.policy import Policy
 from bot.domain.remedies import KEY_BY_FORM, RemedyName
@@ -178,12 +179,15 @@ class MitigationHandler:
         """The same by kubectl, ready to paste: of a run's own plan, else as usual."""
         if run is not None and run.plan is not None:
             return run.plan.commands
+        changes: Sequence[Change] = ()
         if run is not None and run.remedy == REVERT:
             undone = await self.one(run.arguments["of"])
-            remedy = undone.remedy
+            remedy, changes = undone.remedy, inverse(() if undone.plan is None else undone.plan.changes)
+        if target not in self.targets or remedy not in self.remedies:
+            raise Refusal("That remedy or its target is not configured any more, so its commands are not known.")
         kubernetes = self.targets[target].kubernetes
         key = KeyReference(kubernetes.secret, kubernetes.secret_key)
-        return tuple(self.remedies[remedy].commands(kubernetes.namespace, kubernetes.deployment, (), usual=key))
+        return tuple(self.remedies[remedy].commands(kubernetes.namespace, kubernetes.deployment, changes, usual=key))
 
     async def tick(self) -> int:
         """Looks at all clocks that have run out; how many there were."""

@@ -10,6 +10,7 @@ import pytest
 from bot.configuration import load
 from bot.domain.approvals import HOW_TO_CONFIGURE
 from bot.domain.causes import Severity
+from bot.domain.incident import Refusal
 from bot.domain.policy import Act, ApprovalRule, Mitigations, Policy
 from bot.domain.runs import Outcome, Run, State
 from bot.domain.scopes import SCOPES
@@ -355,6 +356,24 @@ async def test_kubectl_is_ready_to_paste_for_whoever_asks(room: Room) -> None:
     await room.click(room.card(), "kubectl", GUEST)
     told = await room.whispered("The same by kubectl", GUEST)
     assert "kubectl -n default set env deployment/mistral-service" in told.all_text
+
+
+async def test_the_commands_of_a_revert_take_back_before_there_is_a_preview_and_of_what_is_gone_are_refused(
+    room: Room,
+) -> None:
+    await room.declared()
+    await room.ask()
+    await room.click(room.card(), "approve")
+    (run,) = await room.runs()
+    handler = room.bot.mitigations
+    back = await handler.revert(run.id, ROBIN, "it is over", "view:back")
+    assert run.plan is not None
+    (changed, *_) = run.plan.commands
+    (undone, *_) = await handler.commands(back.target, back.remedy, back)
+    assert (changed.endswith("=true"), undone.endswith("=false")) == (True, True), (changed, undone)
+    for lost in (replace(handler, remedies={}), replace(handler, targets={})):
+        with pytest.raises(Refusal, match="not configured any more"):
+            await lost.commands("default", "fallback")
 
 
 async def test_what_is_in_place_stands_on_the_incidents_card_in_home_and_holds_up_its_end(room: Room) -> None:
