@@ -166,7 +166,7 @@ class Run:
         """What no other run may change at the same time; None: nothing just now."""
         if self.state not in IN_FLIGHT or self.plan is None:
             return None
-        return f"{self.target}/{self.plan.namespace}/{self.plan.deployment}"
+        return f"{self.plan.cluster}/{self.plan.namespace}/{self.plan.deployment}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -169,7 +169,7 @@ async def test_two_runs_are_never_in_flight_on_one_deployment(
     async with asyncio.TaskGroup() as drivers:
         for number in range(9):
             drivers.create_task(drive(replicas[number % len(replicas)], decide, air))
-    assert air.most == {"default/default/app-0": 1, "default/default/app-1": 1}
+    assert air.most == {"prod/default/app-0": 1, "prod/default/app-1": 1}
     runs = await replicas[0].runs(incident.id)
     assert {(run.state, run.outcome) for run in runs} == {(State.ENDED, Outcome.FIXED)}
     assert (await whole(replicas[0], incident))["limit_concurrency begins"] == 24
