@@ -16,10 +16,10 @@ import aiohttp
 import pytest
 
 from bot.clients.kubernetes import KubernetesCluster
-from bot.domain.changes import AnnotationChange, EnvChange, changed, merge_patch
-from bot.domain.rollout import RolloutStatus, last_rollout_s, newest_set, status
-from bot.domain.workload import HASH_LABEL, template
-from bot.errors import Changed, Forbidden, LoginExpired, NotFound
+from bot.domain.changes import EnvChange, merge_patch
+from bot.domain.rollout import RolloutStatus, last_rollout_s, status
+from bot.domain.workload import template
+from bot.errors import Forbidden, LoginExpired, NotFound
 
 STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
@@ -116,7 +116,7 @@ def _env(variable: str, value: str) -> dict[str, Any]:
     return {"spec": {"template": {"spec": {"containers": [container]}}}}
 
 
-def _variables(deployment: dict[str, Any]) -> dict[str, Any]:
+def variables(deployment: dict[str, Any]) -> dict[str, Any]:
     env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
     return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in env}
 
@@ -151,7 +151,7 @@ async def test_each_revision_is_a_replica_set_and_only_the_newest_has_replicas(a
 
 
 async def test_the_template_references_the_secret_and_the_secret_holds_the_key(api: Api) -> None:
-    reference = _variables(await api.cluster.get("Deployment", "mistral-service"))["MISTRAL_API_KEY"]["secretKeyRef"]
+    reference = variables(await api.cluster.get("Deployment", "mistral-service"))["MISTRAL_API_KEY"]["secretKeyRef"]
     assert reference == {"name": "mistral-secrets", "key": "api-key"}
     secret = await api.cluster.get("Secret", reference["name"])
     assert base64.b64decode(secret["data"][reference["key"]]).decode() == KEY
@@ -209,7 +209,7 @@ async def test_a_variable_set_by_strategic_merge_keeps_the_others_and_rolls_out(
     assert status == 200
     assert answer["metadata"]["generation"] == before["metadata"]["generation"] + 1
     after = await settled(api.cluster)
-    assert _variables(after) == _variables(before) | {"RATE_LIMIT_MODE": "queue"}
+    assert variables(after) == variables(before) | {"RATE_LIMIT_MODE": "queue"}
     revisions = await _revisions(api.cluster)
     assert max(revisions) == 3
     assert revisions[3]["spec"]["replicas"] == 3
@@ -238,8 +238,8 @@ async def test_a_dry_run_answers_the_change_and_makes_none(api: Api) -> None:
     path = "deployments/mistral-service?dryRun=All"
     status, answer = await api.patch(path, STRATEGIC, _env("RATE_LIMIT_MODE", "queue"))
     assert status == 200
-    assert _variables(answer)["RATE_LIMIT_MODE"] == "queue"
-    assert _variables(await api.cluster.get("Deployment", "mistral-service")) == _variables(before)
+    assert variables(answer)["RATE_LIMIT_MODE"] == "queue"
+    assert variables(await api.cluster.get("Deployment", "mistral-service")) == variables(before)
 
 
 async def test_a_patch_of_a_version_that_is_gone_conflicts(api: Api) -> None:
@@ -263,108 +263,3 @@ async def test_a_merge_patch_replaces_lists_and_null_deletes(api: Api) -> None:
     patch = {"metadata": {"annotations": {"note": None}}}  # type: ignore[dict-item]
     assert (await api.patch("deployments/mistral-service", MERGE, patch))[0] == 200
     assert "note" not in (await api.cluster.get("Deployment", "mistral-service"))["metadata"]["annotations"]
-
-
-async def test_a_patch_by_the_port_answers_what_is_then_there(api: Api) -> None:
-    before = await settled(api.cluster)
-    patch = to_template(before, changed(template(before), [set_to("RATE_LIMIT_MODE", "queue")], {}))
-    preview = await api.cluster.patch("Deployment", "mistral-service", patch, dry_run=True)
-    assert text(await api.cluster.get("Deployment", "mistral-service")) == text(before)
-    assert preview["metadata"]["generation"] == before["metadata"]["generation"] + 1
-    answer = await api.cluster.patch("Deployment", "mistral-service", patch)
-    assert answer["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
-    after = await settled(api.cluster)
-    assert text(preview) == text(answer) == text(after)
-    assert _variables(after) == _variables(before) | {"RATE_LIMIT_MODE": "queue"}
-
-
-async def test_a_patch_of_what_has_changed_since_changes_nothing(api: Api) -> None:
-    before = await settled(api.cluster)
-    patch = to_template(before, changed(template(before), [set_to("RATE_LIMIT_MODE", "queue")], {}))
-    await api.cluster.patch("Deployment", "mistral-service", {"metadata": {"annotations": {"note": "here"}}})
-    for dry_run in (True, False):
-        with pytest.raises(Changed, match=r"^deployments/mistral-service in default has changed since it was read$"):
-            await api.cluster.patch("Deployment", "mistral-service", patch, dry_run=dry_run)
-    assert text(await api.cluster.get("Deployment", "mistral-service")) == text(before)
-
-
-async def test_a_patch_that_is_not_allowed_or_finds_nothing_is_told(api: Api) -> None:
-    for dry_run in (True, False):
-        with pytest.raises(Forbidden, match=r"^forbidden: patch secrets/mistral-secrets in default$"):
-            await api.limited.patch("Secret", "mistral-secrets", {"data": {}}, dry_run=dry_run)
-        with pytest.raises(NotFound, match='"absent" not found'):
-            await api.cluster.patch("Deployment", "absent", {"spec": {}}, dry_run=dry_run)
-
-
-async def test_a_dry_run_leaves_an_empty_value_out_as_what_is_stored_does(api: Api) -> None:
-    before = await settled(api.cluster)
-    patch = to_template(before, changed(template(before), [set_to("RATE_LIMIT_MODE", "")], {}))
-    preview = await api.cluster.patch("Deployment", "mistral-service", patch, dry_run=True)
-    await api.cluster.patch("Deployment", "mistral-service", patch)
-    assert text(await settled(api.cluster)) == text(preview)
-    env = template(preview)["spec"]["containers"][0]["env"]
-    assert {"name": "RATE_LIMIT_MODE"} in env
-
-
-async def test_a_rollout_is_seen_to_advance_pod_by_pod_until_it_is_done(api: Api) -> None:
-    before = await settled(api.cluster)
-    old = newest_set(*(await read(api.cluster))[:2])
-    change = AnnotationChange(name="kubectl.kubernetes.io/restartedAt", before=None, after="2026-07-01T12:00:00Z")
-    patch = to_template(before, changed(template(before), [change], {}))
-    patched = await api.cluster.patch("Deployment", "mistral-service", patch)
-    assert not status(patched, [], []).done
-    seen = await watched(api.cluster, lambda found: found.done)
-    assert [found.failed for found in seen] == [""] * len(seen)
-    ready = [found.ready for found in seen if found.updated]
-    assert ready == sorted(ready)
-    assert {1, 2} & set(ready)
-    assert seen[-1].said == "3 of 3 replicas"
-    deployment, sets, pods = await read(api.cluster)
-    new = newest_set(deployment, sets)
-    assert new["metadata"]["name"] != old["metadata"]["name"]
-    assert {pod["metadata"]["labels"][HASH_LABEL] for pod in pods} == {new["metadata"]["labels"][HASH_LABEL]}
-    took = last_rollout_s(deployment, sets, pods)
-    assert took is not None
-    assert 0 <= took < 20
-
-
-async def test_a_status_that_changes_changes_the_version_too(api: Api) -> None:
-    before = await settled(api.cluster)
-    patch = to_template(before, changed(template(before), [set_to("RATE_LIMIT_MODE", "queue")], {}))
-    answer = await api.cluster.patch("Deployment", "mistral-service", patch)
-    after = await settled(api.cluster)
-    assert after["metadata"]["resourceVersion"] != answer["metadata"]["resourceVersion"]
-    assert text(after) == text(answer)
-    conditions = {held["type"]: (held["status"], held["reason"]) for held in after["status"]["conditions"]}
-    assert conditions == {
-        "Available": ("True", "MinimumReplicasAvailable"),
-        "Progressing": ("True", "NewReplicaSetAvailable"),
-    }
-
-
-async def test_a_paused_deployment_rolls_nothing_out_until_it_is_resumed(api: Api) -> None:
-    before = await settled(api.cluster)
-    sets = {held["metadata"]["name"] async for held in api.cluster.list("ReplicaSet", selector=SELECTOR)}
-    patch = to_template(before, changed(template(before), [set_to("RATE_LIMIT_MODE", "queue")], {}))
-    patch["spec"]["paused"] = True
-    await api.cluster.patch("Deployment", "mistral-service", patch)
-    seen = await watched(api.cluster, lambda found: found.paused)
-    assert not any(found.done or found.failed for found in seen)
-    assert {held["metadata"]["name"] async for held in api.cluster.list("ReplicaSet", selector=SELECTOR)} == sets
-    await api.cluster.patch("Deployment", "mistral-service", {"spec": {"paused": None}})
-    await watched(api.cluster, lambda found: found.done)
-    assert len([held async for held in api.cluster.list("ReplicaSet", selector=SELECTOR)]) == len(sets) + 1
-
-
-async def test_a_deployment_without_pods_is_done_at_once_and_comes_back(api: Api) -> None:
-    before = await settled(api.cluster)
-    await api.cluster.patch("Deployment", "mistral-service", {"spec": {"replicas": 0}})
-    await watched(api.cluster, lambda found: found.done)
-    scaled = await api.cluster.get("Deployment", "mistral-service")
-    patch = to_template(scaled, changed(template(before), [set_to("RATE_LIMIT_MODE", "queue")], {}))
-    await api.cluster.patch("Deployment", "mistral-service", patch)
-    seen = await watched(api.cluster, lambda found: found.done)
-    assert (seen[-1].said, seen[-1].desired) == ("no pod runs: the deployment is scaled to zero", 0)
-    assert [pod async for pod in api.cluster.list("Pod", selector=SELECTOR)] == []
-    await api.cluster.patch("Deployment", "mistral-service", {"spec": {"replicas": 3}})
-    assert _variables(await settled(api.cluster))["RATE_LIMIT_MODE"] == "queue"

@@ -157,7 +157,7 @@ class Planner:
         remedy = self.remedies.get(run.arguments.get("remedy", run.remedy))
         bad = tuple(finding.probe for finding in findings if finding.verdict is Verdict.BAD)
         return Plan(
-            cluster=settings.context or "the bot's own",
+            cluster=settings.context or ("the bot's own" if settings.in_cluster else "the kubeconfig's own"),
             namespace=settings.namespace,
             deployment=settings.deployment,
             uid=str(metadata.get("uid")),

@@ -24,15 +24,24 @@ SEVERITIES = [
 ]
 
 
-async def stored(ack: AsyncAck, work: Awaitable[str], block: str) -> str:
-    """Lets Slack close the form once ``work`` is done, and gives its sentence; else says why beneath ``block``."""
+async def stored(
+    ack: AsyncAck,
+    work: Awaitable[str],
+    block: str,
+    *,
+    slow: str = "The database is slow. Send it again: it is done once.",
+) -> str:
+    """Lets Slack close the form once ``work`` is done, and gives its sentence; else says why beneath ``block``.
+
+    ``slow``: what is said where ``work`` is not done in time; it goes on all the same.
+    """
     task = asyncio.ensure_future(work)
     try:
         async with asyncio.timeout(_ACK_WITHIN_S):
             sentence = await asyncio.shield(task)
     except TimeoutError:
         task.add_done_callback(_log_late)
-        await ack(response_action="errors", errors={block: "The database is slow. Send it again: it is done once."})
+        await ack(response_action="errors", errors={block: slow})
     except BotError as error:
         await ack(response_action="errors", errors={block: _short(str(error))})
     except Exception:

@@ -56,6 +56,7 @@ _BECAUSE = {
     "keep": ("Keep it", "Keep", "It stays in place, and the incident can be resolved.", ""),
 }
 FORMS = ("mitigate", *_BECAUSE)
+_KEY_SLOW = "Mistral is slow to say whether it takes the key; look at the card, and send it again if it still waits."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +149,8 @@ class MitigationForms:
             work = self._asked(told, metadata, place, request)
         else:
             work = self._decided(act, str(metadata["run"]), str(told.get("reason") or ""), place, request)
-        if sentence := await stored(ack, work, "reason"):
+        slow = {"slow": _KEY_SLOW} if act == "key" else {}
+        if sentence := await stored(ack, work, "reason", **slow):
             try:
                 await self.messenger.tell(place, sentence)
             except BotError as error:

@@ -12,6 +12,7 @@ from tests.cluster.conftest import ControlPlane, of_image
 from tests.cluster_contract import *  # noqa: F403 - the contract's tests run here
 from tests.cluster_contract import SELECTOR, STRATEGIC, Api
 from tests.clusters import cluster_at
+from tests.rollout_contract import *  # noqa: F403 - and these
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(control_plane: ControlPlane, tmp_path: Path) -> None:

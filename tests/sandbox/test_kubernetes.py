@@ -17,6 +17,7 @@ from bot.sandbox.scenario import ClusterSpec, Expect, Scenario, World
 from tests.cluster_contract import *  # noqa: F403 - the contract's tests run here
 from tests.cluster_contract import KEY, SELECTOR, Api, patcher, read, to_template, watched
 from tests.clusters import cluster_at, serve
+from tests.rollout_contract import *  # noqa: F403 - and these
 
 RESTART = AnnotationChange(name=RESTARTED_AT, before=None, after="2026-07-01T12:00:00Z")
 
