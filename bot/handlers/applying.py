@@ -83,6 +83,8 @@ class Applier:
                 held = await seen(asks, cluster)
                 if within(held.deployment, "metadata", "annotations").get(RUN) == run.id:
                     return
+                if _undone(run, held):
+                    raise TooLate("It was applied, and somebody has undone it since; it is not applied again.")
                 if tries == 1 and not key_written:
                     self._in_time(run)
                 patch = template_patch(held.deployment, _wanted(plan, held, pinned=not key_written), annotations(run))
@@ -134,6 +136,11 @@ def _wanted(plan: Plan, held: Seen, *, pinned: bool = True) -> Object:
     if within(held.deployment, "spec").get("paused"):
         raise Moved("The deployment was paused since the preview.")
     return changed(before, plan.changes, held.sets)
+
+
+def _undone(run: Run, held: Seen) -> bool:
+    """Whether a ReplicaSet tells of the run that the deployment tells nothing of: `kubectl rollout undo` does that."""
+    return any(within(one, "metadata", "annotations").get(RUN) == run.id for one in held.replica_sets)
 
 
 def _refused(error: Exception) -> str:

@@ -11,4 +11,4 @@ class Moved(BotError):
 
 
 class TooLate(BotError):
-    """It was to begin earlier; nothing was changed."""
+    """It was to begin earlier, or was over already: it is not done any more."""

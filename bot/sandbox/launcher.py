@@ -28,6 +28,8 @@ FIRST_SCENARIO = "rate limited under the usual traffic"
 USUAL_PORT = 8765
 _PORTS = range(12000, 32000)
 _STOP_S = 10
+# A rollout that people can follow pod by pod.
+_ROLLOUT_S = 6.0
 
 
 class Sandbox:
@@ -184,6 +186,7 @@ async def run(name: str | None, port: int | None) -> None:
     """The sandbox until Ctrl-C: prints the page's URL as one line on stdout."""
     scenarios = load_scenarios()
     sandbox = Sandbox(chosen(name, scenarios))
+    sandbox.world.rollout_s = _ROLLOUT_S
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -12,12 +13,15 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import update
 
 from bot.domain.runs import Outcome, Run, State
 from bot.handlers.moved import RUN
 from bot.sandbox.kubernetes import kubeconfig
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
+from bot.store.sql import SqlStore
+from bot.store.tables import runs
 from tests.cluster.conftest import APPS, Admin, ControlPlane
 from tests.cluster_contract import STRATEGIC, Api, settled
 from tests.databases import copy_of
@@ -310,3 +314,29 @@ async def test_a_rollout_that_is_never_ready_fails_by_the_deployments_own_deadli
     run = await world.done("fallback")
     assert run.outcome is Outcome.FAILED, run.said
     assert "fallback: failed" in " ".join(await world.timeline())
+
+
+async def test_what_somebody_undid_while_the_bot_was_down_is_not_applied_again(
+    world_of: WorldOf, control_plane: ControlPlane
+) -> None:
+    world = await world_of()
+    before = await world.template()
+    run = await world.done("fallback")
+    await _forgotten(world, run)
+    environ = os.environ | {"KUBECONFIG": str(control_plane.run / "admin.kubeconfig")}
+    undo = ("kubectl", "rollout", "undo", "deployment/mistral-service")
+    assert await (await asyncio.create_subprocess_exec(*undo, env=environ)).wait() == 0
+    assert await world.template() == before
+    ended = await world.settled(run)
+    assert (ended.state, ended.outcome) == (State.ENDED, Outcome.INTERRUPTED), ended.said
+    assert "undone it since" in ended.said
+    assert await world.template() == before
+
+
+async def _forgotten(world: RealWorld, run: Run) -> None:
+    """As if the bot had died after the patch, before it could write down that the API server took it."""
+    back = update(runs).where(runs.c.id == run.id).values(state="applying", outcome=None, applied_at=None)
+    store = world.bot.store
+    assert isinstance(store, SqlStore)
+    async with store.engine.begin() as connection:
+        await connection.execute(back)
