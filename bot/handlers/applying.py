@@ -28,6 +28,7 @@ _UNSURE = timedelta(minutes=1)
 _PAUSE_S = 1.0
 # A deployment whose status changes all the time may be read so often in a row before the bot takes breath.
 _IN_A_ROW = 20
+_NOT_RESTARTED = "The pods could not be restarted."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,8 @@ class Applier:
 
     async def _rotated(self, run: Run, plan: Plan, asks: ProbeRun, cluster: Cluster) -> RunChange:
         """The key first, then the restart of what consumes it; without the restart the old key comes back."""
+        if said := await self.rotation.given_up(run, plan, asks):
+            return self._ended(run, Outcome.FAILED, f"{_NOT_RESTARTED} {said}")
         if not await self.rotation.written(run, plan, asks):
             _wanted(plan, await seen(asks, cluster))
             self._in_time(run)
@@ -68,7 +71,7 @@ class Applier:
         except Unreachable:
             raise
         except (UpstreamError, Moved, Unfitting) as error:
-            said = f"The pods could not be restarted. {_refused(error)} {await self.rotation.put_back(run, plan, asks)}"
+            said = f"{_NOT_RESTARTED} {_refused(error)} {await self.rotation.settled(run, plan, asks, back=True)}"
             return self._ended(run, Outcome.FAILED, said)
         return mitigation.accepted(run, self._now(), self.policy)
 

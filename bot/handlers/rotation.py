@@ -24,6 +24,12 @@ from bot.ports import Cluster, Exchange, ProbeRun
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
+# Beside a key that was put back, or was not: the run that has given the rotation up, and which of the two stays.
+_GIVEN_UP = "mistral-bot/given-up"
+_STAYS = {
+    "old": "The old key was put back.",
+    "new": "The old key is refused by Mistral too, so the new one stays.",
+}
 _REFUSED = (401, 403)
 
 
@@ -76,34 +82,55 @@ class Rotation:
         held = [await _cluster(asks).get("Secret", change.secret) for change in _keys(plan)]
         return any(within(one, "metadata", "annotations").get(RUN) == run.id for one in held)
 
+    async def given_up(self, run: Run, plan: Plan, asks: ProbeRun) -> str:
+        """What :meth:`put_back` said, if it was done: whoever takes over must not take that for a key that is new."""
+        for change in _keys(plan):
+            held = await _cluster(asks).get("Secret", change.secret)
+            by, _, stays = str(within(held, "metadata", "annotations").get(_GIVEN_UP, "")).partition(":")
+            if by == run.id and stays in _STAYS:
+                return _STAYS[stays]
+        return ""
+
     async def put_back(self, run: Run, plan: Plan, asks: ProbeRun) -> str:
         """The old key back into the Secret unless it is known to be bad; a sentence that says what was done."""
-        cluster, said = _cluster(asks), ""
+        cluster = _cluster(asks)
         for change in _keys(plan):
             old = within(await cluster.get("Secret", change.secret), "data").get(_kept(run, change))
             if old is None:
                 continue
-            if await self._takes(asks, str(old)) is False:
-                await self._settle(cluster, run, change, {})
-                said = "The old key is refused by Mistral too, so the new one stays."
-            else:
-                await self._settle(cluster, run, change, {change.entry: old})
-                said = "The old key was put back."
-        return said
+            refused = await self._takes(asks, str(old)) is False
+            data = {} if refused else {change.entry: old}
+            stays = {_GIVEN_UP: f"{run.id}:{'new' if refused else 'old'}"}
+            await self._settle(cluster, run, change, data, stays)
+        return await self.given_up(run, plan, asks)
 
     async def forget(self, run: Run, plan: Plan, asks: ProbeRun) -> None:
         """The old key is not needed any more."""
         for change in _keys(plan):
-            await self._settle(_cluster(asks), run, change, {})
+            await self._settle(_cluster(asks), run, change, {}, {})
 
-    async def _settle(self, cluster: Cluster, run: Run, change: KeyChange, data: Mapping[str, Any]) -> None:
+    async def settled(self, run: Run, plan: Plan, asks: ProbeRun, *, back: bool) -> str:
+        """Puts the old key back, or forgets it; a sentence about it, also where the cluster does not let it."""
+        try:
+            if back or await self.given_up(run, plan, asks):
+                return await self.put_back(run, plan, asks)
+            await self.forget(run, plan, asks)
+        except UpstreamError as error:
+            logger.warning("the key's Secret was not put in order: %s", error)
+            return f"The old key is still in the Secret, beside the new one: {error}."
+        return ""
+
+    async def _settle(
+        self, cluster: Cluster, run: Run, change: KeyChange, data: Mapping[str, Any], annotations: Mapping[str, str]
+    ) -> None:
         """Writes ``data`` and takes the kept key out, if it is there."""
         for _ in range(_ATTEMPTS):
             held = await cluster.get("Secret", change.secret)
             if _kept(run, change) not in within(held, "data"):
                 return
+            patch = _patch(held, {**data, _kept(run, change): None}, annotations)
             try:
-                await cluster.patch("Secret", change.secret, _patch(held, {**data, _kept(run, change): None}, {}))
+                await cluster.patch("Secret", change.secret, patch)
             except Changed:
                 continue
             return

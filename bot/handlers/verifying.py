@@ -1,7 +1,6 @@
 """Watches a mitigation roll out, and asks the probes whether it helps; what fails or makes it worse is taken back."""
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +21,6 @@ from bot.handlers.planning import seen
 from bot.handlers.probing import Prober
 from bot.handlers.rotation import Rotation
 from bot.ports import Probe, ProbeRun, Remedy, Store
-
-logger = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
 # What a mitigation can break that was well before.
@@ -129,7 +126,9 @@ class Verifier:
         """The end, and what follows of itself: the old key put back, or the bot's own revert."""
         plan = _plan(run)
         if plan.secret_pin:
-            said = f"{said} {await self._key_settled(run, plan, outcome)}".strip()
+            asks = self.prober.run_of(run.target, "mitigation")
+            settled = await self.rotation.settled(run, plan, asks, back=outcome in _TAKEN_BACK)
+            said = f"{said} {settled}".strip()
         change = mitigation.ended(run, outcome, said, self._now())
         remedy = self.remedies.get(run.remedy)
         if outcome not in _TAKEN_BACK or remedy is None or not remedy.reverts_itself:
@@ -140,17 +139,6 @@ class Verifier:
         return replace(
             change, events=(*change.events, *more.events), messages=(*change.messages, *more.messages), more=(back,)
         )
-
-    async def _key_settled(self, run: Run, plan: Plan, outcome: Outcome) -> str:
-        asks = self.prober.run_of(run.target, "mitigation")
-        try:
-            if outcome in _TAKEN_BACK:
-                return await self.rotation.put_back(run, plan, asks)
-            await self.rotation.forget(run, plan, asks)
-        except UpstreamError as error:
-            logger.warning("the key's Secret was not put in order: %s", error)
-            return f"The old key is still in the Secret, beside the new one: {error}."
-        return ""
 
     async def _note_reverted(self, run: Run) -> None:
         """In the run that was taken back; done again by whoever takes over, and then it is done already."""
