@@ -2,7 +2,8 @@
 # make sandbox   start the bot in its sandbox
 # make test      all checks and tests that fit in ten minutes
 # make test-cluster   the tests against a real Kubernetes API server (builds it once, about five minutes)
-# make test-kill the bot killed at every await of an incident, on SQLite and PostgreSQL, and replicas of it (about six minutes)
+# make test-kill the bot killed at every await of an incident and every effect of a mitigation, on SQLite and PostgreSQL,
+#                and replicas of it (about ten minutes)
 # make bench     measure the goals for time and size (about two minutes); fails where one is missed
 # make lock      resolve the dependencies anew
 
