@@ -180,6 +180,7 @@ class MitigationHandler:
         if run is not None and run.plan is not None:
             return run.plan.commands
         changes: Sequence[Change] = ()
+        asked: Mapping[str, str] = {} if run is None or run.remedy == REVERT else run.arguments
         if run is not None and run.remedy == REVERT:
             undone = await self.one(run.arguments["of"])
             remedy, changes = undone.remedy, inverse(() if undone.plan is None else undone.plan.changes)
@@ -187,7 +188,8 @@ class MitigationHandler:
             raise Refusal("That remedy or its target is not configured any more, so its commands are not known.")
         kubernetes = self.targets[target].kubernetes
         key = KeyReference(kubernetes.secret, kubernetes.secret_key)
-        return tuple(self.remedies[remedy].commands(kubernetes.namespace, kubernetes.deployment, changes, usual=key))
+        held = self.remedies[remedy]
+        return tuple(held.commands(kubernetes.namespace, kubernetes.deployment, changes, usual=key, asked=asked))
 
     async def tick(self) -> int:
         """Looks at all clocks that have run out; how many there were."""

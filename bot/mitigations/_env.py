@@ -11,7 +11,7 @@ from bot.domain.remedies import EnvSpec
 from bot.domain.workload import KeyReference, containers, key_containers, key_reference, shown_value, template
 from bot.mitigations._kubectl import line, lines, watched
 from bot.mitigations._rollout import filled_in, must_roll_out
-from bot.ports import Argument, Ask
+from bot.ports import NOTHING_ASKED, Argument, Ask
 from bot.settings import Kubernetes
 
 _VALUE = "value"
@@ -132,9 +132,15 @@ class EnvRemedy:
             raise Refusal(f"{name} is {shown} already, which is more than {value}; ask for a higher value.")
 
     def commands(
-        self, namespace: str, deployment: str, changes: Sequence[Change], *, usual: KeyReference | None = None
+        self,
+        namespace: str,
+        deployment: str,
+        changes: Sequence[Change],
+        *,
+        usual: KeyReference | None = None,
+        asked: Mapping[str, str] = NOTHING_ASKED,
     ) -> Sequence[str]:
         if changes:
             return lines(namespace, deployment, changes)
-        set_env = ("set", "env", f"deployment/{deployment}", f"{self.spec.variable}={self.spec.value}")
+        set_env = ("set", "env", f"deployment/{deployment}", f"{self.spec.variable}={self._value(asked)}")
         return (line(namespace, *set_env), watched(namespace, deployment))

@@ -9,7 +9,7 @@ from bot.domain.remedies import RemedyName
 from bot.domain.workload import KeyReference, template
 from bot.mitigations._kubectl import line, lines, watched
 from bot.mitigations._rollout import filled_in, must_roll_out
-from bot.ports import Argument, Ask
+from bot.ports import NOTHING_ASKED, Argument, Ask
 
 
 def restart(ask: Ask) -> AnnotationChange:
@@ -39,7 +39,13 @@ class Restart:
         return (restart(ask),)
 
     def commands(
-        self, namespace: str, deployment: str, changes: Sequence[Change], *, usual: KeyReference | None = None
+        self,
+        namespace: str,
+        deployment: str,
+        changes: Sequence[Change],
+        *,
+        usual: KeyReference | None = None,
+        asked: Mapping[str, str] = NOTHING_ASKED,
     ) -> Sequence[str]:
         if changes:
             return lines(namespace, deployment, changes)

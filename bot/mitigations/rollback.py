@@ -11,7 +11,7 @@ from bot.domain.rollout import newest_set
 from bot.domain.workload import KeyReference, revisions
 from bot.mitigations._kubectl import line, lines, watched
 from bot.mitigations._rollout import filled_in, must_roll_out
-from bot.ports import Argument, Ask
+from bot.ports import NOTHING_ASKED, Argument, Ask
 
 _REVISION = "revision"
 # No revision has more digits, which Kubernetes counts in 64 bits.
@@ -65,13 +65,21 @@ class Rollback:
         return (RevisionChange(before=now, before_set=running, after=wanted, after_set=_name(held[wanted])),)
 
     def commands(
-        self, namespace: str, deployment: str, changes: Sequence[Change], *, usual: KeyReference | None = None
+        self,
+        namespace: str,
+        deployment: str,
+        changes: Sequence[Change],
+        *,
+        usual: KeyReference | None = None,
+        asked: Mapping[str, str] = NOTHING_ASKED,
     ) -> Sequence[str]:
         if changes:
             return lines(namespace, deployment, changes)
+        revision = self.checked(asked).get(_REVISION)
+        chosen = () if revision is None else (f"--to-revision={revision}",)
         return (
             line(namespace, "rollout", "history", f"deployment/{deployment}"),
-            line(namespace, "rollout", "undo", f"deployment/{deployment}"),
+            line(namespace, "rollout", "undo", f"deployment/{deployment}", *chosen),
             watched(namespace, deployment),
         )
 

@@ -16,7 +16,7 @@ from bot.errors import NotConfigured, NotFound
 from bot.mitigations._kubectl import line, lines, watched
 from bot.mitigations._rollout import filled_in, must_roll_out
 from bot.mitigations.restart import restart
-from bot.ports import Argument, Ask, Cluster
+from bot.ports import NOTHING_ASKED, Argument, Ask, Cluster
 from bot.settings import Kubernetes
 
 _SECRET = "secret"  # noqa: S105 - an argument's name
@@ -80,16 +80,28 @@ class RotateKey:
         return (change, restart(ask))
 
     def commands(
-        self, namespace: str, deployment: str, changes: Sequence[Change], *, usual: KeyReference | None = None
+        self,
+        namespace: str,
+        deployment: str,
+        changes: Sequence[Change],
+        *,
+        usual: KeyReference | None = None,
+        asked: Mapping[str, str] = NOTHING_ASKED,
     ) -> Sequence[str]:
         if changes:
             return lines(namespace, deployment, changes)
-        at = usual or _USUAL
-        typed = KeyChange(
-            secret=at.secret, entry=at.key or _USUAL.key or "", source="", source_entry="", source_version=""
+        at, entry = usual or _USUAL, (usual or _USUAL).key or _USUAL.key or ""
+        named = asked.get(_SECRET, KEY_BY_FORM)
+        source, _, source_entry = ("" if named == KEY_BY_FORM else named).partition("/")
+        put = KeyChange(
+            secret=at.secret,
+            entry=entry,
+            source=source,
+            source_entry=(source_entry or entry) if source else "",
+            source_version="",
         )
         return (
-            lines(namespace, deployment, (typed,))[0],
+            lines(namespace, deployment, (put,))[0],
             line(namespace, "rollout", "restart", f"deployment/{deployment}"),
             watched(namespace, deployment),
         )

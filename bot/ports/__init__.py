@@ -4,7 +4,7 @@ Ports raise only :mod:`bot.errors`. Anything that reads takes or has a limit.
 """
 
 from bot.ports.messages import Charts, File, MessageRef, Messenger, Pager, Reply
-from bot.ports.mitigations import Argument, Ask, Remedy
+from bot.ports.mitigations import NOTHING_ASKED, Argument, Ask, Remedy
 from bot.ports.records import Database, DatabaseState, Delivery, Frozen, Pending, Runs, Store
 from bot.ports.upstreams import (
     Check,
@@ -23,6 +23,7 @@ from bot.ports.upstreams import (
 )
 
 __all__ = [
+    "NOTHING_ASKED",
     "Argument",
     "Ask",
     "Charts",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from bot.domain.changes import Change
@@ -30,6 +31,9 @@ class Ask:
     arguments: Mapping[str, str]
     stamp: str
     """The time of the request (RFC 3339), for what carries one: the same whenever it is planned again."""
+
+
+NOTHING_ASKED: Mapping[str, str] = MappingProxyType({})
 
 
 class Remedy(Protocol):
@@ -72,9 +76,15 @@ class Remedy(Protocol):
         """What would be changed; never changes anything. Raises Refusal and UpstreamError."""
 
     def commands(
-        self, namespace: str, deployment: str, changes: Sequence[Change], *, usual: KeyReference | None = None
+        self,
+        namespace: str,
+        deployment: str,
+        changes: Sequence[Change],
+        *,
+        usual: KeyReference | None = None,
+        asked: Mapping[str, str] = NOTHING_ASKED,
     ) -> Sequence[str]:
         """The same by kubectl, each a line to paste. ``changes`` empty: the cluster was not reached; the usual ones.
 
-        ``usual``: where the settings say that Mistral's key is, for the usual ones.
+        For the usual ones ``usual`` is where the settings say that Mistral's key is, and ``asked`` the arguments.
         """

@@ -216,6 +216,9 @@ async def test_a_cluster_that_cannot_be_reached_is_said_and_the_commands_are_the
     assert "cannot be reached" in run.said
     lines = await world.bot.mitigations.commands("default", "fallback", run)
     assert "kubectl -n default set env deployment/mistral-service MISTRAL_FALLBACK=true" in lines
+    off = await world.ask("fallback", value="off")
+    lines = await world.bot.mitigations.commands("default", "fallback", off)
+    assert "kubectl -n default set env deployment/mistral-service MISTRAL_FALLBACK=false" in lines
 
 
 async def test_the_usual_commands_of_a_rotation_name_the_secret_of_the_settings(world_of: WorldOf) -> None:

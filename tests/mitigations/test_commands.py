@@ -6,7 +6,7 @@ import pytest
 
 from bot.domain.changes import RESTARTED_AT, AnnotationChange, Change, EnvChange, KeyChange, RevisionChange, inverse
 from bot.domain.redaction import redact
-from bot.domain.remedies import ENV_REMEDIES, EnvSpec, RemedyName
+from bot.domain.remedies import ENV_REMEDIES, KEY_BY_FORM, EnvSpec, RemedyName
 from bot.domain.workload import KeyReference
 from bot.mitigations import load
 from bot.mitigations._env import EnvRemedy
@@ -117,6 +117,21 @@ def test_without_a_plan_each_remedy_has_its_usual_lines() -> None:
         "fallback": ["kubectl -n shop set env deployment/chat MISTRAL_FALLBACK=true", STATUS],
         "raise_timeout": ["kubectl -n shop set env deployment/chat MISTRAL_TIMEOUT=60000", STATUS],
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "line"),
+    [
+        ("fallback", {"value": "off"}, "set env deployment/chat MISTRAL_FALLBACK=false"),
+        ("limit_concurrency", {"value": "3"}, "set env deployment/chat MAX_CONCURRENT_REQUESTS=3"),
+        ("rollback", {"revision": "7"}, "rollout undo deployment/chat --to-revision=7"),
+        ("rotate_key", {"secret": "next/token"}, 'get secret next -o \'go-template={{with index .data "token"}}'),
+        ("rotate_key", {"secret": "next"}, 'get secret next -o \'go-template={{with index .data "api-key"}}'),
+        ("rotate_key", {"secret": KEY_BY_FORM}, "read -rs NEW && "),
+    ],
+)
+def test_the_usual_lines_do_what_was_asked_for(name: str, asked: dict[str, str], line: str) -> None:
+    assert line in "\n".join(remedy(name).commands("shop", "chat", (), asked=asked))
 
 
 def test_the_usual_lines_name_the_secret_of_the_settings() -> None:
