@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.domain import mitigation
+from bot.domain.caution import why_never
 from bot.domain.changes import (
     AnnotationChange,
     Change,
@@ -156,6 +157,9 @@ class Planner:
         after = template(await cluster.patch("Deployment", settings.deployment, patch, dry_run=True))
         remedy = self.remedies.get(run.arguments.get("remedy", run.remedy))
         bad = tuple(finding.probe for finding in findings if finding.verdict is Verdict.BAD)
+        cause = diagnose(tuple(findings), self.prober.clock.now()).cause if findings else None
+        # whoever asked has confirmed what an earlier triage said; this one they have not seen
+        never = "" if run.never else why_never({"cause": cause}, run.remedy)
         return Plan(
             cluster=settings.context or ("the bot's own" if settings.in_cluster else "the kubeconfig's own"),
             namespace=settings.namespace,
@@ -170,9 +174,9 @@ class Planner:
             replicas=whole(within(held.deployment, "spec").get("replicas"), 1),
             strategy=strategy(held.deployment),
             last_rollout_s=last_rollout_s(held.deployment, held.replica_sets, held.pods),
-            warnings=tuple(_warnings(held)),
+            warnings=(*_warnings(held), *([never] if never else [])),
             commands=_commands(run, original, remedy, settings.namespace, settings.deployment, changes),
-            cause=diagnose(tuple(findings), self.prober.clock.now()).cause if findings else None,
+            cause=cause,
             baseline=bad,
             found_by=_found_by(findings, shields=remedy is not None and remedy.shields),
         )
