@@ -80,8 +80,11 @@ class MitigationForms:
         opened = await self._open_of(target)
         if not opened:
             await self.incidents.allowed(Act.DECLARE, place.user)
-        cause = report.get("cause") or (opened[0].cause if len(opened) == 1 else None)
-        never = why_never({**report, "cause": cause}, name)[:_NEVER_CHARS]
+        # which of several is meant is said in the form: all are of the same service, and any may speak against it
+        causes = [report.get("cause")] if report.get("cause") else [one.cause for one in opened]
+        cause = causes[0] if len(causes) == 1 else None
+        held = (why_never({**report, "cause": one}, name) for one in causes)
+        never = next(filter(None, held), "")[:_NEVER_CHARS]
         metadata = {"channel": place.channel, "remedy": name, "target": target, "cause": cause, "never": never}
         if len(opened) == 1:
             metadata["incident"] = opened[0].id

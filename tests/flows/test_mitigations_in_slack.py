@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bot.configuration import load
+from bot.domain.acts import Declaration
 from bot.domain.approvals import HOW_TO_CONFIGURE
 from bot.domain.causes import Severity
 from bot.domain.incident import Refusal
@@ -232,6 +233,16 @@ async def test_an_incidents_own_cause_speaks_against_a_remedy_too(room: Room) ->
     view.body["private_metadata"] = metadata.replace('"cause": null', '"cause": "rate_limited"')
     await room.slack.submit(view, {block: {"value": held} for block, held in _declaring().items()})
     await room.settle()
+    await room.slack.command("mitigate restart")
+    assert "restart must not be used for that" in (await room.open_form()).all_text
+
+
+async def test_of_several_open_incidents_any_cause_speaks_against_a_remedy(room: Room) -> None:
+    for title, cause in (("First", "rate_limited"), ("Second", None)):
+        declaration = Declaration(
+            target="default", title=title, severity=Severity.P2, cause=cause, channel="C0INCIDENTS"
+        )
+        await room.bot.incidents.declare(declaration, ROBIN, f"view:{title}")
     await room.slack.command("mitigate restart")
     assert "restart must not be used for that" in (await room.open_form()).all_text
 
