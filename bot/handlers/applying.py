@@ -30,6 +30,9 @@ _PAUSE_S = 1.0
 _IN_A_ROW = 20
 _NOT_RESTARTED = "The pods could not be restarted."
 
+Ours = Callable[[Run], Awaitable[None]]
+"""Raises Conflict where the run is another process's by now."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Applier:
@@ -38,15 +41,19 @@ class Applier:
     rotation: Rotation
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def apply(self, run: Run, _: object) -> RunChange:
-        """The run as its change has been accepted, or as it ended before anything was changed."""
+    async def apply(self, run: Run, ours: Ours) -> RunChange:
+        """The run as its change has been accepted, or as it ended before anything was changed.
+
+        ``ours`` is asked between reading the cluster and changing it: what another process that has taken the run has
+        done since then, the API server sees by the version.
+        """
         plan, asks = run.plan, self.prober.run_of(run.target, "mitigation")
         if plan is None or asks.cluster is None:
             return self._ended(run, Outcome.FAILED, "The cluster is not configured any more; nothing was changed.")
         try:
             if plan.secret_pin:
-                return await self._rotated(run, plan, asks, asks.cluster)
-            await self._patched(run, plan, asks, asks.cluster)
+                return await self._rotated(run, plan, asks, asks.cluster, ours)
+            await self._patched(run, plan, asks, asks.cluster, ours)
         except (Moved, Unfitting) as moved:
             return mitigation.superseded(run, str(moved), uuid.uuid4().hex, self._now())
         except TooLate as late:
@@ -58,7 +65,7 @@ class Applier:
             return self._ended(run, Outcome.FAILED, f"Nothing was changed. {_refused(error)}")
         return mitigation.accepted(run, self._now(), self.policy)
 
-    async def _rotated(self, run: Run, plan: Plan, asks: ProbeRun, cluster: Cluster) -> RunChange:
+    async def _rotated(self, run: Run, plan: Plan, asks: ProbeRun, cluster: Cluster, ours: Ours) -> RunChange:
         """The key first, then the restart of what consumes it; without the restart the old key comes back."""
         if said := await self.rotation.given_up(run, plan, asks):
             return self._ended(run, Outcome.FAILED, f"{_NOT_RESTARTED} {said}")
@@ -67,7 +74,7 @@ class Applier:
             self._in_time(run)
             await self.rotation.write(run, plan, asks, annotations(run))
         try:
-            await self._patched(run, plan, asks, cluster, key_written=True)
+            await self._patched(run, plan, asks, cluster, ours, key_written=True)
         except Unreachable:
             raise
         except (UpstreamError, Moved, Unfitting) as error:
@@ -76,10 +83,11 @@ class Applier:
         return mitigation.accepted(run, self._now(), self.policy)
 
     async def _patched(
-        self, run: Run, plan: Plan, asks: ProbeRun, cluster: Cluster, *, key_written: bool = False
+        self, run: Run, plan: Plan, asks: ProbeRun, cluster: Cluster, ours: Ours, *, key_written: bool = False
     ) -> None:
         """Raises Moved, TooLate, and UpstreamError where it was not done. ``key_written``: it restarts all the same."""
         unsure_until, tries = max(self._now(), run.start_by or self._now()) + _UNSURE, 0
+        sent = key_written  # what may have been done already is not late
         while True:
             tries += 1
             try:
@@ -88,11 +96,14 @@ class Applier:
                     return
                 if _undone(run, held):
                     raise TooLate("It was applied, and somebody has undone it since; it is not applied again.")
-                if tries == 1 and not key_written:
+                if not sent:
                     self._in_time(run)
                 patch = template_patch(held.deployment, _wanted(plan, held, pinned=not key_written), annotations(run))
+                await ours(run)
+                sent = True
                 await cluster.patch("Deployment", plan.deployment, patch)
             except Changed:
+                sent = key_written
                 if tries % _IN_A_ROW == 0:
                     await self.pause(_PAUSE_S)
             except NotFound:

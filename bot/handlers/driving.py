@@ -115,6 +115,11 @@ class Driver:
         except StoreError:
             return True  # what cannot be written cannot be taken by another either
 
+    async def _still_ours(self, run: Run) -> None:
+        """Raises Conflict where another process has it: this one may have stood still for longer than its lease."""
+        if not await self.store.renew_run(run, self.clock.now(), lease_s=_LEASE_S):
+            raise Conflict("The run was taken by another process.")
+
     async def _given_back(self, run: Run, pause_s: float) -> None:
         try:
             await self.store.release_run(run, self.clock.now(), pause_s=pause_s)
@@ -124,7 +129,7 @@ class Driver:
     async def _steps(self, run: Run) -> None:
         steps: Mapping[State, Step] = {
             State.PLANNING: self.planner.plan,
-            State.APPLYING: self.applier.apply,
+            State.APPLYING: lambda held, _: self.applier.apply(held, self._still_ours),
             State.WATCHING: self.verifier.watch,
             State.VERIFYING: self.verifier.verify,
         }

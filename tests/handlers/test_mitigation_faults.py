@@ -1,6 +1,23 @@
-"""What a hostile look at mitigations has found: warnings that were missing, late changes, and keys that outlived use."""
+"""What a hostile look at mitigations has found: a warning that was missing, and changes that came too late."""
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.changes import template_hash
+from bot.domain.policy import Mitigations
+from bot.domain.runs import Outcome, Run, State
+from bot.domain.workload import template
+from bot.errors import Unreachable
+from bot.handlers.applying import Applier
+from bot.handlers.rotation import Rotation
+from tests.fakes import NOW, FakeClock
 from tests.handlers.test_driving import RATE_LIMITED, WorldOf, world_of
+from tests.handlers.test_rotation_interrupted import Rotated, ours
+from tests.mitigated import ADA
+from tests.runs import ENV, a_plan, a_run
 
 __all__ = ["world_of"]
 
@@ -14,3 +31,48 @@ async def test_what_the_previews_own_triage_speaks_against_is_said_to_whoever_ap
     fits = await world.ask("rate_limit_queue")
     assert fits.plan is not None
     assert fits.plan.warnings == ()
+
+
+async def test_a_cluster_that_comes_back_too_late_is_not_changed_any_more() -> None:
+    held = Rotated()
+    (service,), clock = held.cluster.objects["Deployment"], FakeClock()
+    held.cluster.forbidden = frozenset()
+    held.cluster.error = Unreachable("the cluster cannot be reached")
+    change = replace(ENV, container=service["spec"]["template"]["spec"]["containers"][0]["name"])
+    plan = a_plan(uid=service["metadata"]["uid"], pin=template_hash(template(service)), changes=(change,))
+    run = a_run(state=State.APPLYING, plan=plan, start_by=NOW + timedelta(minutes=2))
+
+    async def until_it_is_late(_: float) -> None:
+        clock.advance(121)
+        held.cluster.error = None
+
+    applier = Applier(
+        prober=replace(held.prober, clock=clock), policy=Mitigations(), rotation=Rotation(), pause=until_it_is_late
+    )
+    ended = (await applier.apply(run, ours)).run
+    assert held.cluster.patches == []
+    assert ended.outcome is Outcome.INTERRUPTED
+    assert "could not begin in time, and nothing was changed" in ended.said
+
+
+async def test_whoever_lost_the_run_while_it_read_the_cluster_sends_nothing(
+    world_of: WorldOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await world_of()
+    run = await world.ask("restart")
+    await world.bot.mitigations.approve(run.id, ADA, frozenset(), "click:1")
+    read, store, taken = world.cluster.get, world.bot.store, list[Run]()
+
+    async def slowly(kind: str, name: str) -> dict[str, Any]:
+        found = await read(kind, name)
+        if not taken:
+            # this process stood still, and another has it now
+            later = world.bot.driver.clock.now() + timedelta(minutes=1)
+            taken.extend(await store.claim_runs(later, limit=1, lease_s=60))
+        return found
+
+    monkeypatch.setattr(world.cluster, "get", slowly)
+    await world.bot.driver.claim()
+    await world.bot.driver.idle()
+    assert [one.state for one in taken] == [State.APPLYING]
+    assert await world.changes() == 0

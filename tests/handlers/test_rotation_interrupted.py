@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from bot.domain.changes import AnnotationChange, template_hash
 from bot.domain.policy import Mitigations
-from bot.domain.runs import Outcome, RunChange, State
+from bot.domain.runs import Outcome, Run, RunChange, State
 from bot.domain.workload import template
 from bot.handlers.applying import Applier
 from bot.handlers.planning import secret_pin
@@ -64,7 +64,11 @@ class Rotated:
 
     async def applied(self) -> RunChange:
         """As a process does that knows nothing of what another has done."""
-        return await Applier(prober=self.prober, policy=Mitigations(), rotation=Rotation()).apply(self.run, None)
+        return await Applier(prober=self.prober, policy=Mitigations(), rotation=Rotation()).apply(self.run, ours)
+
+
+async def ours(_: Run) -> None:
+    """No other process takes the run."""
 
 
 async def no_key(_: Target, __: Cluster | None) -> ServiceKey | None:
