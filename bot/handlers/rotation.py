@@ -4,10 +4,12 @@ The key goes from Secret to Secret and stands in no message, log, event or datab
 key stays in the same Secret, so that a restart of the bot does not lose it.
 """
 
+import asyncio
 import base64
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from bot.clients import keys
@@ -26,11 +28,14 @@ logger = logging.getLogger(__name__)
 _ATTEMPTS = 5
 # Beside a key that was put back, or was not: the run that has given the rotation up, and which of the two stays.
 _GIVEN_UP = "mistral-bot/given-up"
+PUT_BACK = "The old key was put back."
 _STAYS = {
-    "old": "The old key was put back.",
+    "old": PUT_BACK,
     "new": "The old key is refused by Mistral too, so the new one stays.",
 }
 _REFUSED = (401, 403)
+# A key that was entered is forgotten so long after its run had to begin, whatever has become of that.
+_AFTERWARDS_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,10 @@ class Rotation:
         if refused is not None:
             raise Refusal(refused)
         self.entered[run.id] = held
+        left = timedelta(0) if run.start_by is None else run.start_by - asks.clock.now()
+        asyncio.get_running_loop().call_later(
+            max(0.0, left.total_seconds()) + _AFTERWARDS_S, self.entered.pop, run.id, None
+        )
 
     async def write(self, run: Run, plan: Plan, asks: ProbeRun, annotations: Mapping[str, str]) -> None:
         """The new key into the Secret, where it is not there yet. Raises Moved and UpstreamError, which hold no key."""
@@ -67,7 +76,10 @@ class Rotation:
             if secret_pin(held) != plan.secret_pin:
                 raise Moved(f"The Secret {change.secret} was changed since the preview.")
             new = await self._new_key(cluster, run, change)
-            if await self._takes(asks, new) is not True:
+            taken = await self._takes(asks, new)
+            if taken is None:
+                raise BadAnswer("it cannot be told whether Mistral takes the new key; the old one stays")
+            if not taken:
                 raise BadAnswer("Mistral does not take the new key; the old one stays")
             old = within(held, "data").get(change.entry)
             data = {change.entry: new, **({} if old is None else {_kept(run, change): old})}

@@ -19,7 +19,7 @@ from bot.domain.workload import template
 from bot.errors import Conflict, NotFound, UpstreamError
 from bot.handlers.planning import seen
 from bot.handlers.probing import Prober
-from bot.handlers.rotation import Rotation
+from bot.handlers.rotation import PUT_BACK, Rotation
 from bot.ports import Probe, ProbeRun, Remedy, Store
 
 _LOOK_S = 1.0
@@ -128,7 +128,11 @@ class Verifier:
         if plan.secret_pin:
             asks = self.prober.run_of(run.target, "mitigation")
             settled = await self.rotation.settled(run, plan, asks, back=outcome in _TAKEN_BACK)
-            said = f"{said} {settled}".strip()
+            # the Secret alone changes no pod that runs
+            then = (
+                " Pods that have the new one still use it: `/mistral mitigate restart`." if settled == PUT_BACK else ""
+            )
+            said = f"{said} {settled}{then}".strip()
         change = mitigation.ended(run, outcome, said, self._now())
         remedy = self.remedies.get(run.remedy)
         if outcome not in _TAKEN_BACK or remedy is None or not remedy.reverts_itself:

@@ -1,5 +1,6 @@
 """What a hostile look at mitigations has found: a warning that was missing, and changes that came too late."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,11 +11,13 @@ from bot.domain.changes import template_hash
 from bot.domain.policy import Mitigations
 from bot.domain.runs import Outcome, Run, State
 from bot.domain.workload import template
-from bot.errors import Unreachable
+from bot.errors import BadAnswer, Unreachable
 from bot.handlers.applying import Applier
+from bot.handlers.moved import RUN
 from bot.handlers.rotation import Rotation
-from tests.fakes import NOW, FakeClock
+from tests.fakes import NOW, FakeClock, FakeHttp
 from tests.handlers.test_driving import RATE_LIMITED, WorldOf, world_of
+from tests.handlers.test_rotation import NEW
 from tests.handlers.test_rotation_interrupted import Rotated, ours
 from tests.mitigated import ADA
 from tests.runs import ENV, a_plan, a_run
@@ -76,3 +79,42 @@ async def test_whoever_lost_the_run_while_it_read_the_cluster_sends_nothing(
     await world.bot.driver.idle()
     assert [one.state for one in taken] == [State.APPLYING]
     assert await world.changes() == 0
+
+
+async def test_an_old_key_that_is_back_is_not_said_to_be_in_use_by_pods_that_have_the_new_one(
+    world_of: WorldOf,
+) -> None:
+    held, world = Rotated(), await world_of()
+    run, asks = held.run, held.prober.run_of("default", "mitigation")
+    assert run.plan is not None
+    await Rotation().write(run, run.plan, asks, {RUN: run.id})
+    (service,) = held.cluster.objects["Deployment"]
+    stuck = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    service["status"] = {"observedGeneration": service["metadata"].get("generation", 0), "conditions": [stuck]}
+    verifier = replace(world.bot.driver.verifier, prober=held.prober, rotation=Rotation())
+
+    async def shown(one: Run, _: str) -> Run:
+        return one
+
+    ended = (await verifier.watch(replace(run, state=State.WATCHING, applied_at=NOW), shown)).run
+    assert ended.outcome is Outcome.FAILED
+    assert "The old key was put back." in ended.said
+    assert "`/mistral mitigate restart`" in ended.said
+
+
+async def test_a_key_that_nobody_came_to_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.handlers.rotation._AFTERWARDS_S", 0.0)
+    asks, rotation = Rotated().prober.run_of("default", "mitigation"), Rotation()
+    await rotation.enter(a_run(remedy="rotate_key", start_by=NOW), asks, NEW)
+    async with asyncio.timeout(5):
+        while rotation.entered:  # noqa: ASYNC110 - a timer takes it out
+            await asyncio.sleep(0.001)
+
+
+async def test_a_key_that_cannot_be_checked_is_not_said_to_be_refused() -> None:
+    held = Rotated()
+    run, asks = held.run, replace(held.prober.run_of("default", "mitigation"), http=FakeHttp())
+    assert run.plan is not None
+    with pytest.raises(BadAnswer, match="cannot be told whether Mistral takes the new key"):
+        await Rotation().write(run, run.plan, asks, {RUN: run.id})
+    assert held.cluster.patches == []
