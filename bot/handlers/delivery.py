@@ -262,7 +262,7 @@ class DeliveryHandler:
 
     async def _tell_instead(self, delivery: Delivery, error: MessageError) -> None:
         """Tells a person that the incident's channel cannot be posted to; who cannot be told is in the log."""
-        if error.code not in _UNREACHABLE_PLACES or delivery.message.kind not in ("card", "post"):
+        if error.code not in _UNREACHABLE_PLACES or delivery.message.kind not in ("card", "run", "post"):
             return
         if delivery.message.template == "undelivered":
             return

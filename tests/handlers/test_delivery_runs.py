@@ -161,3 +161,14 @@ async def test_people_are_reminded_of_what_is_still_in_place_with_its_buttons(wo
     (reminder,) = world.said("is still in place, since <!date^")
     buttons = [(e["action_id"], e["value"]) for b in reminder.blocks if b["type"] == "actions" for e in b["elements"]]
     assert buttons == [("revert", "run1"), ("keep", "run1")]
+
+
+async def test_a_card_that_its_channel_does_not_take_is_told_to_a_person(world: World) -> None:
+    incident = await world.declare()
+    await world.settle()
+    world.slack.channels[HERE].is_archived = True
+    await asked(world, incident.id)
+    await world.settle()
+    assert await world.dead() == 1
+    (told,) = world.said("I cannot post *INC-1*")
+    assert told.channel == world.slack.direct(ROBIN).id
