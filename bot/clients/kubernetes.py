@@ -137,15 +137,17 @@ class KubernetesCluster:
         async with self._answer(method, path, asked, query=query, body=body, total_s=self._timeout_s) as answer:
             limit = self._limits.response_bytes
             content = await _read(answer, limit)
+        # who cannot read what came of a patch does not know whether it was made
+        kind = Unreachable if method == "PATCH" else BadAnswer
         if len(content) > limit:
-            raise BadAnswer(f"the cluster's answer to {asked} is larger than {limit} bytes (limits: response_bytes)")
+            raise kind(f"the cluster's answer to {asked} is larger than {limit} bytes (limits: response_bytes)")
         try:
             document = json.loads(content)
         except (ValueError, RecursionError):
             # not chained: a decoder's error carries the whole text, which may be a Secret's
-            raise BadAnswer(f"the cluster's answer to {asked} is not JSON") from None
+            raise kind(f"the cluster's answer to {asked} is not JSON") from None
         if not isinstance(document, dict):
-            raise BadAnswer(f"the cluster's answer to {asked} is not an object")
+            raise kind(f"the cluster's answer to {asked} is not an object")
         return document
 
     @asynccontextmanager

@@ -401,3 +401,13 @@ async def test_an_answer_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
     async with serve(app) as url, cluster_at(url, tmp_path / "config", timeout_s=0.3) as cluster:
         with pytest.raises(Unreachable, match=r"no answer in time$"):
             await cluster.get("Pod", "any")
+
+
+@pytest.mark.parametrize("body", [b"<html>a proxy's page</html>", b"[]", b'"' + b"x" * 200_000 + b'"'])
+async def test_a_patch_whose_answer_cannot_be_read_may_have_been_made(body: bytes, tmp_path: Path) -> None:
+    limits = Limits(response_bytes=100_000)
+    async with serve(answering(body)) as url, cluster_at(url, tmp_path / "config", limits=limits) as cluster:
+        with pytest.raises(Unreachable):
+            await cluster.patch("Deployment", "a", {"spec": {}})
+        with pytest.raises(BadAnswer):
+            await cluster.get("Deployment", "a")
