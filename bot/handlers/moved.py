@@ -12,3 +12,7 @@ class Moved(BotError):
 
 class TooLate(BotError):
     """It was to begin earlier, or was over already: it is not done any more."""
+
+
+class AsBefore(BotError):
+    """A revert would change nothing: somebody has taken it back by hand."""

@@ -30,7 +30,9 @@ from bot.domain.runs import REVERT, Plan, Run, RunChange
 from bot.domain.signals import Finding, ProbeName, Verdict
 from bot.domain.workload import shown_value, template
 from bot.errors import Changed, Forbidden, LoginExpired, NotConfigured
+from bot.handlers.moved import AsBefore
 from bot.handlers.probing import Prober
+from bot.handlers.reverting import note_reverted
 from bot.ports import Ask, Cluster, Probe, ProbeRun, Remedy, Store
 
 # What stands between users and the provider heals nothing there: only these say whether it helps.
@@ -80,6 +82,9 @@ class Planner:
         try:
             original = await self._original(run)
             plan = await self._preview(run, original, asks, await self._findings(run))
+        except AsBefore as no:
+            await note_reverted(self.store, run, now)
+            return mitigation.cancelled(run, str(no), now)
         except (Refusal, Unfitting) as no:
             return mitigation.cancelled(run, str(no), now)
         except Forbidden as error:
@@ -146,6 +151,8 @@ class Planner:
         settings, metadata = asks.target.kubernetes, within(held.deployment, "metadata")
         before = template(held.deployment)
         wanted = changed(before, changes, held.sets)
+        if wanted == before and original is not None:
+            raise AsBefore("It is as it was before already, so it counts as reverted.")
         if wanted == before:
             raise Refusal("That changes nothing: it is so already.")
         if within(held.deployment, "spec").get("paused"):

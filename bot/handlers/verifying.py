@@ -16,9 +16,10 @@ from bot.domain.rollout import RolloutStatus, status
 from bot.domain.runs import REVERT, Outcome, Plan, Run, RunChange
 from bot.domain.signals import Finding, ProbeName, Verdict
 from bot.domain.workload import template
-from bot.errors import Conflict, NotFound, UpstreamError
+from bot.errors import NotFound, UpstreamError
 from bot.handlers.planning import seen
 from bot.handlers.probing import Prober
+from bot.handlers.reverting import note_reverted
 from bot.handlers.rotation import PUT_BACK, Rotation
 from bot.ports import Probe, ProbeRun, Remedy, Store
 
@@ -47,7 +48,7 @@ class Verifier:
         """Until the rollout is done or has failed, as ``kubectl rollout status`` sees it, and earlier than that."""
         plan, asks = _plan(run), self.prober.run_of(run.target, "mitigation")
         if run.remedy == REVERT:
-            await self._note_reverted(run)
+            await note_reverted(self.store, run, self._now())
         until = (run.applied_at or self._now()) + self.policy.rollout_within
         silent = ""
         while True:
@@ -143,20 +144,6 @@ class Verifier:
         return replace(
             change, events=(*change.events, *more.events), messages=(*change.messages, *more.messages), more=(back,)
         )
-
-    async def _note_reverted(self, run: Run) -> None:
-        """In the run that was taken back; done again by whoever takes over, and then it is done already."""
-        for _ in range(8):
-            original = await self.store.run(run.arguments["of"])
-            if original is None or original.reverted_by == run.id:
-                return
-            after = replace(original, reverted_by=run.id, remind_at=None)
-            change = RunChange(run=after, messages=mitigation.cards(after))
-            try:
-                await self.store.move_run(original, change, now=self._now())
-            except Conflict:
-                continue
-            return
 
     def _now(self) -> datetime:
         return self.prober.clock.now()

@@ -118,3 +118,14 @@ async def test_a_key_that_cannot_be_checked_is_not_said_to_be_refused() -> None:
     with pytest.raises(BadAnswer, match="cannot be told whether Mistral takes the new key"):
         await Rotation().write(run, run.plan, asks, {RUN: run.id})
     assert held.cluster.patches == []
+
+
+async def test_what_people_took_back_by_hand_counts_as_reverted_once_the_bot_is_asked_to(world_of: WorldOf) -> None:
+    world = await world_of()
+    run = await world.done("fallback")
+    await world.set_by_hand("MISTRAL_FALLBACK", "false")
+    back = await world.settled(await world.bot.mitigations.revert(run.id, ADA, "it is over", "view:r"))
+    assert back.state is State.CANCELLED
+    assert "counts as reverted" in back.said
+    assert (await world.bot.mitigations.one(run.id)).reverted_by == back.id
+    assert list(await world.bot.store.in_place(10)) == []
