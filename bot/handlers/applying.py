@@ -17,7 +17,7 @@ from bot.domain.policy import Mitigations
 from bot.domain.runs import Outcome, Plan, Run, RunChange
 from bot.domain.workload import template
 from bot.errors import Changed, Forbidden, NotFound, Unreachable, UpstreamError
-from bot.handlers.moved import RUN, Moved, TooLate
+from bot.handlers.moved import RUN, Moved, TooLate, Unsure
 from bot.handlers.planning import WHO_GRANTS, Seen, seen, sentence, template_patch
 from bot.handlers.probing import Prober
 from bot.handlers.rotation import Rotation
@@ -60,6 +60,9 @@ class Applier:
             return self._ended(run, Outcome.INTERRUPTED, str(late))
         except Unreachable as error:
             said = f"{sentence(error)} Nobody knows whether the change was made: look, and go on by hand."
+            if isinstance(error, Unsure):
+                # what may be there is reminded of and can be taken back; a revert finds out that it is not
+                run = mitigation.accepted(run, self._now(), self.policy).run
             return self._ended(run, Outcome.INTERRUPTED, said)
         except UpstreamError as error:
             return self._ended(run, Outcome.FAILED, f"Nothing was changed. {_refused(error)}")
@@ -108,9 +111,11 @@ class Applier:
                     await self.pause(_PAUSE_S)
             except NotFound:
                 raise Moved("The deployment is not there any more.") from None
-            except Unreachable:
+            except Unreachable as error:
                 if self._now() >= unsure_until:
-                    raise
+                    if not sent:
+                        raise
+                    raise Unsure(str(error)) from error
                 await self.pause(_PAUSE_S)
             else:
                 return

@@ -1,6 +1,6 @@
 """What is raised where the cluster is not as a preview showed it, and what marks an object as changed by a run."""
 
-from bot.errors import BotError
+from bot.errors import BotError, Unreachable
 
 RUN = "mistral-bot/run"
 """The annotation that holds the id of the run that changed the object last."""
@@ -12,6 +12,10 @@ class Moved(BotError):
 
 class TooLate(BotError):
     """It was to begin earlier, or was over already: it is not done any more."""
+
+
+class Unsure(Unreachable):
+    """A change was sent, and no answer came: it may be there."""
 
 
 class AsBefore(BotError):

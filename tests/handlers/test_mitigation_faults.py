@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bot.domain.changes import template_hash
+from bot.domain.ledger import revertible
 from bot.domain.policy import Mitigations
 from bot.domain.runs import Outcome, Run, State
 from bot.domain.workload import template
@@ -129,3 +130,28 @@ async def test_what_people_took_back_by_hand_counts_as_reverted_once_the_bot_is_
     assert "counts as reverted" in back.said
     assert (await world.bot.mitigations.one(run.id)).reverted_by == back.id
     assert list(await world.bot.store.in_place(10)) == []
+
+
+async def test_a_change_that_may_have_been_made_is_in_place_until_somebody_has_looked() -> None:
+    held, clock = Rotated(), FakeClock()
+    (service,) = held.cluster.objects["Deployment"]
+    held.cluster.forbidden = frozenset()
+    change = replace(ENV, container=service["spec"]["template"]["spec"]["containers"][0]["name"])
+    plan = a_plan(uid=service["metadata"]["uid"], pin=template_hash(template(service)), changes=(change,))
+    run = a_run(state=State.APPLYING, plan=plan, start_by=NOW + timedelta(minutes=2))
+
+    async def lost(_: Run) -> None:
+        held.cluster.error = Unreachable("the cluster cannot be reached")
+
+    async def a_minute(_: float) -> None:
+        clock.advance(60)
+
+    applier = Applier(
+        prober=replace(held.prober, clock=clock), policy=Mitigations(), rotation=Rotation(), pause=a_minute
+    )
+    ended = (await applier.apply(run, lost)).run
+    assert ended.outcome is Outcome.INTERRUPTED
+    assert "Nobody knows" in ended.said
+    assert ended.in_place
+    assert revertible(ended)
+    assert ended.remind_at is not None
