@@ -16,7 +16,7 @@ from bot.domain.objects import Object, within
 from bot.domain.policy import Mitigations
 from bot.domain.runs import Outcome, Plan, Run, RunChange
 from bot.domain.workload import template
-from bot.errors import Changed, Forbidden, NotFound, Unreachable, UpstreamError
+from bot.errors import BadAnswer, Changed, Forbidden, NotFound, Unreachable, UpstreamError
 from bot.handlers.moved import RUN, Moved, TooLate, Unsure
 from bot.handlers.planning import WHO_GRANTS, Seen, seen, sentence, template_patch
 from bot.handlers.probing import Prober
@@ -70,9 +70,15 @@ class Applier:
 
     async def _rotated(self, run: Run, plan: Plan, asks: ProbeRun, cluster: Cluster, ours: Ours) -> RunChange:
         """The key first, then the restart of what consumes it; without the restart the old key comes back."""
-        if said := await self.rotation.given_up(run, plan, asks):
+        try:
+            said = await self.rotation.given_up(run, plan, asks)
+            written = await self.rotation.written(run, plan, asks)
+        except BadAnswer as error:
+            # whoever had the run before may have written the key
+            raise Unreachable(str(error)) from error
+        if said:
             return self._ended(run, Outcome.FAILED, f"{_NOT_RESTARTED} {said}")
-        if not await self.rotation.written(run, plan, asks):
+        if not written:
             _wanted(plan, await seen(asks, cluster))
             self._in_time(run)
             await self.rotation.write(run, plan, asks, annotations(run))
@@ -90,32 +96,36 @@ class Applier:
     ) -> None:
         """Raises Moved, TooLate, and UpstreamError where it was not done. ``key_written``: it restarts all the same."""
         unsure_until, tries = max(self._now(), run.start_by or self._now()) + _UNSURE, 0
-        sent = key_written  # what may have been done already is not late
+        lost = key_written  # what may have been done already is not late
         while True:
             tries += 1
+            sending = False
             try:
                 held = await seen(asks, cluster)
                 if within(held.deployment, "metadata", "annotations").get(RUN) == run.id:
                     return
                 if _undone(run, held):
                     raise TooLate("It was applied, and somebody has undone it since; it is not applied again.")
-                if not sent:
+                if not lost:
                     self._in_time(run)
                 patch = template_patch(held.deployment, _wanted(plan, held, pinned=not key_written), annotations(run))
                 await ours(run)
-                sent = True
+                sending = True
                 await cluster.patch("Deployment", plan.deployment, patch)
             except Changed:
-                sent = key_written
+                lost = key_written
                 if tries % _IN_A_ROW == 0:
                     await self.pause(_PAUSE_S)
             except NotFound:
                 raise Moved("The deployment is not there any more.") from None
-            except Unreachable as error:
+            except UpstreamError as error:
+                away = isinstance(error, Unreachable)
+                lost = lost or (sending and away)
+                # a patch that was refused was not made; what could not be read says nothing of an earlier one
+                if not away and (sending or not (lost or isinstance(error, BadAnswer))):
+                    raise
                 if self._now() >= unsure_until:
-                    if not sent:
-                        raise
-                    raise Unsure(str(error)) from error
+                    raise (Unsure if lost else Unreachable)(str(error)) from error
                 await self.pause(_PAUSE_S)
             else:
                 return

@@ -12,7 +12,7 @@ from bot.domain.ledger import revertible
 from bot.domain.policy import Mitigations
 from bot.domain.runs import Outcome, Run, State
 from bot.domain.workload import template
-from bot.errors import BadAnswer, Unreachable
+from bot.errors import BadAnswer, LoginExpired, Unreachable
 from bot.handlers.applying import Applier
 from bot.handlers.moved import RUN
 from bot.handlers.rotation import Rotation
@@ -155,3 +155,40 @@ async def test_a_change_that_may_have_been_made_is_in_place_until_somebody_has_l
     assert ended.in_place
     assert revertible(ended)
     assert ended.remind_at is not None
+
+
+async def test_a_cluster_that_stumbles_after_a_lost_answer_is_not_said_to_be_unchanged() -> None:
+    held, clock = Rotated(), FakeClock()
+    (service,) = held.cluster.objects["Deployment"]
+    held.cluster.forbidden = frozenset()
+    change = replace(ENV, container=service["spec"]["template"]["spec"]["containers"][0]["name"])
+    plan = a_plan(uid=service["metadata"]["uid"], pin=template_hash(template(service)), changes=(change,))
+    run = a_run(state=State.APPLYING, plan=plan, start_by=NOW + timedelta(minutes=2))
+    # an answer that is lost, one that makes no sense, one that refuses a login, and then all is well
+    troubles = [LoginExpired("expired"), BadAnswer("the cluster answered 503 to get deployments/mistral-service"), None]
+
+    async def lost(_: Run) -> None:
+        if troubles:
+            held.cluster.error = Unreachable("the cluster cannot be reached")
+
+    async def next_trouble(_: float) -> None:
+        held.cluster.error = troubles.pop()
+
+    troubles.reverse()
+    applier = Applier(
+        prober=replace(held.prober, clock=clock), policy=Mitigations(), rotation=Rotation(), pause=next_trouble
+    )
+    after = (await applier.apply(run, lost)).run
+    assert after.state is State.WATCHING, after.said
+    assert len(held.cluster.patches) == 1
+
+
+async def test_whoever_takes_over_a_rotation_and_cannot_read_the_secret_does_not_say_that_nothing_was_changed() -> None:
+    rotated = Rotated()
+    assert rotated.run.plan is not None
+    asks = rotated.prober.run_of("default", "mitigation")
+    await Rotation().write(rotated.run, rotated.run.plan, asks, {RUN: rotated.run.id})  # and it died
+    rotated.cluster.error = BadAnswer("the cluster answered 503 to get secrets/mistral-secrets")
+    ended = (await rotated.applied()).run
+    assert ended.outcome is Outcome.INTERRUPTED
+    assert "Nobody knows whether the change was made" in ended.said
