@@ -63,7 +63,7 @@ class Applier:
             if isinstance(error, Unsure):
                 # what may be there is reminded of and can be taken back; a revert finds out that it is not
                 run = mitigation.accepted(run, self._now(), self.policy).run
-            return self._ended(run, Outcome.INTERRUPTED, said)
+            return self._ended(run, Outcome.INTERRUPTED, f"{said} {self.rotation.left_behind(run, plan)}".strip())
         except UpstreamError as error:
             return self._ended(run, Outcome.FAILED, f"Nothing was changed. {_refused(error)}")
         return mitigation.accepted(run, self._now(), self.policy)

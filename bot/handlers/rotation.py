@@ -116,6 +116,13 @@ class Rotation:
             await self._settle(cluster, run, change, data, stays)
         return await self.given_up(run, plan, asks)
 
+    def left_behind(self, run: Run, plan: Plan) -> str:
+        """Where people find the keys of a rotation that nobody knows the end of; empty where none is changed."""
+        return " ".join(
+            f"Secret {change.secret} may hold the new key, and the old one under {_kept(run, change)}."
+            for change in _keys(plan)
+        )
+
     async def forget(self, run: Run, plan: Plan, asks: ProbeRun) -> None:
         """The old key is not needed any more."""
         for change in _keys(plan):

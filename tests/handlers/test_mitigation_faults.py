@@ -192,3 +192,4 @@ async def test_whoever_takes_over_a_rotation_and_cannot_read_the_secret_does_not
     ended = (await rotated.applied()).run
     assert ended.outcome is Outcome.INTERRUPTED
     assert "Nobody knows whether the change was made" in ended.said
+    assert f"the old one under api-key.before-{rotated.run.id[:8]}" in ended.said
