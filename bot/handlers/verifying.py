@@ -156,7 +156,8 @@ def _plan(run: Run) -> Plan:
 
 
 def _are_well(findings: Sequence[Finding], names: Sequence[str]) -> bool:
-    return all(one.verdict is Verdict.OK for one in findings if one.probe in names)
+    """A probe that there is no finding of, such as one that a new release of the bot has not, is not well."""
+    return {one.probe for one in findings if one.verdict is Verdict.OK} >= set(names)
 
 
 def _told(findings: Sequence[Finding], names: Sequence[str]) -> str:

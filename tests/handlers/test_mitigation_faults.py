@@ -193,3 +193,15 @@ async def test_whoever_takes_over_a_rotation_and_cannot_read_the_secret_does_not
     assert ended.outcome is Outcome.INTERRUPTED
     assert "Nobody knows whether the change was made" in ended.said
     assert f"the old one under api-key.before-{rotated.run.id[:8]}" in ended.said
+
+
+async def test_a_fault_whose_probe_is_gone_is_not_said_to_be_fixed(world_of: WorldOf) -> None:
+    world = await world_of()
+    limits = replace(world.bot.driver.policy, successes=1, verify_within=timedelta(0))
+    verifier = replace(world.bot.driver.verifier, policy=limits)
+    run = a_run(state=State.VERIFYING, plan=a_plan(found_by=("gone",)), applied_at=NOW)
+
+    async def shown(one: Run, _: str) -> Run:
+        return one
+
+    assert (await verifier.verify(run, shown)).run.outcome is Outcome.NO_EFFECT
