@@ -34,5 +34,6 @@ PLANTED = {
     "SendGrid key": f"SG.{P}.{P}",
     "Azure signature": f"https://x.blob.core.windows.net/a?sv=1&sig={P}",
     "PagerDuty": f"routing_key: {P}",
+    "flag of a command": f"sh -c 'run --api-key {P} --verbose'",
     "Vault token": f"hvs.{P}",
 }

@@ -16,6 +16,8 @@ MASK = "***"
 # A value after a telling name: quoted, or up to white space, a comma, an ampersand or a closing bracket.
 # A quote may be escaped (JSON within a log line), and may be left open where the line was cut.
 _VALUE = r"""(\\?"(?:[^"\\\n]|\\[^"])*(?:\\?"|$)|'[^'\n]*(?:'|$)|[^\s,;&'"<>\])}]+)"""
+# The next word after a telling flag, but for another flag.
+_FLAGGED = r"""(\\?"[^"\n]*(?:"|$)|'[^'\n]*(?:'|$)|[^\s,;&'"<>\])}-][^\s,;&'"<>\])}]*)"""
 _NAME = (
     r"[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|apikey|access[_-]?key|account[_-]?key|"
     r"private[_-]?key|routing[_-]?key|signing[_-]?key|client[_-]?key|credentials?|shared[_-]?key|connection[_-]?string)"
@@ -47,6 +49,7 @@ _TABLE = (
     ("Hugging Face token", r"\bhf_\w{20,}", MASK),
     ("Vault token", r"\bhvs\.[\w-]{20,}", MASK),
     ("Azure shared access signature", r"(?i)([?&]sig=)[^&\s\"']+", r"\1" + MASK),
+    ("flag of a command", r"(?i)((?:^|[\s\"'])--?" + _NAME + r"\s+)" + _FLAGGED, r"\1" + MASK),
     ("named value", r"(?i)(\b" + _NAME + r"\\?[\"']?\s*(?:=>|:=|[:=])\s*)" + _VALUE, r"\1" + MASK),
 )
 _PATTERNS = tuple((re2.compile(pattern), instead) for _, pattern, instead in _TABLE)

@@ -26,6 +26,7 @@ def test_no_planted_secret_survives(text: str, around: str) -> None:
         "max_tokens=5 total_tokens: 512",
         "ERROR mistral call failed: 401 Unauthorized",
         "x-ratelimit-remaining-tokens-month: 0",
+        "run --max-tokens 5 --use-token --verbose",
     ],
 )
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
