@@ -264,9 +264,9 @@ def _status(content: bytes) -> Mapping[str, Any]:
 
 
 def _message(status: Mapping[str, Any]) -> str:
-    """The sentence of a Status object, cut."""
+    """The sentence of a Status object, which may quote anything; cut."""
     said = status.get("message")
-    return _printable(said) if isinstance(said, str) else ""
+    return _printable(redact(said)) if isinstance(said, str) else ""
 
 
 def _printable(text: str) -> str:
