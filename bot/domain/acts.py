@@ -27,6 +27,7 @@ from bot.domain.incident import (
     plain,
 )
 from bot.domain.policy import Policy
+from bot.domain.redaction import redact
 from bot.domain.timeline import Event, Kind
 
 # What is noted to have been reached earlier is a slip of the pen.
@@ -51,7 +52,7 @@ class Declaration:
 
 def declare(told: Declaration, actor: str, now: datetime, policy: Policy) -> Change:
     """A new incident, its announcement, and its clocks."""
-    title = " ".join(plain(told.title).split())
+    title = " ".join(redact(plain(told.title)).split())
     if not title:
         raise Refusal("An incident needs a title.")
     milestones = {Milestone.DECLARED: now}
@@ -314,7 +315,8 @@ def _told_commander(incident: Incident, user: str, actor: str) -> list[Outgoing]
 
 
 def _text(said: str) -> str:
-    return plain(said)[:TEXT_CHARS]
+    """What somebody has typed, without a token or the like that was pasted into it: everybody will read it."""
+    return redact(plain(said))[:TEXT_CHARS]
 
 
 def _restarted(incident: Incident, now: datetime, policy: Policy, next_in: timedelta | None = None) -> Incident:

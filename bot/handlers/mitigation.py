@@ -6,7 +6,7 @@ Each act is one read, one decision of the domain, and one write that only the fi
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain import acts, approvals, mitigation
@@ -14,6 +14,7 @@ from bot.domain.causes import Severity
 from bot.domain.changes import Change, inverse
 from bot.domain.incident import HOME, Incident, Outgoing, Refusal, plain
 from bot.domain.policy import Policy
+from bot.domain.redaction import mask, redact
 from bot.domain.remedies import KEY_BY_FORM, RemedyName
 from bot.domain.runs import REVERT, Approval, Run, RunChange, State
 from bot.domain.workload import KeyReference
@@ -61,7 +62,7 @@ class MitigationHandler:
 
     async def ask(self, asked: Asked, request: str) -> Run:
         """A run whose preview is made next; the one that the same ``request`` has made before."""
-        reason = _text(asked.reason)
+        reason = self._text(asked.reason)
         if not reason:
             raise Refusal("Say why.")
         await self.may_ask(asked.remedy, asked.target)
@@ -105,11 +106,15 @@ class MitigationHandler:
         self, identity: str, user: str, groups: AbstractSet[str], request: str, *, glass: str | None = None
     ) -> Run:
         """``groups``: the user groups that ``user`` is in. ``glass``: why it cannot wait for others."""
-        reason = "" if glass is None else approvals.glass_reason(_text(glass))
+        reason = "" if glass is None else approvals.glass_reason(self._text(glass))
         limits = self.policy.mitigations
+        incident = await self._incident((await self.one(identity)).incident)
 
         def step(run: Run, now: datetime) -> RunChange:
-            rule = approvals.check(run, user, groups, limits, glass=bool(reason))
+            if not incident.open and run.remedy != REVERT:
+                raise Refusal(f"{incident.name} is resolved; `/mistral reopen {incident.id}` opens it again.")
+            # as severe as it has become since somebody asked
+            rule = approvals.check(replace(run, severity=incident.severity), user, groups, limits, glass=bool(reason))
             given = Approval(user=user, at=now, reason=reason)
             return mitigation.approved(run, given, enough=approvals.enough(run, rule, given), policy=limits)
 
@@ -133,27 +138,29 @@ class MitigationHandler:
             raise Refusal("Whoever asked for it, or approved it, enters the key.")
 
     async def reject(self, identity: str, user: str, reason: str, request: str) -> Run:
-        return await self._act(identity, lambda run, now: mitigation.rejected(run, user, _text(reason), now), request)
+        return await self._act(
+            identity, lambda run, now: mitigation.rejected(run, user, self._text(reason), now), request
+        )
 
     async def keep(self, identity: str, user: str, reason: str, request: str) -> Run:
         """Leaves what is temporary in place, for a reason."""
         limits = self.policy.mitigations
         return await self._act(
-            identity, lambda run, now: mitigation.keep(run, user, _text(reason), now, limits), request
+            identity, lambda run, now: mitigation.keep(run, user, self._text(reason), now, limits), request
         )
 
     async def revert(self, identity: str, user: str, reason: str, request: str) -> Run:
         """A run that takes another one back, with a preview and approvals of its own."""
         await self._thawed()
         before = await self.one(identity)
-        why = _text(reason)
+        why = self._text(reason)
         if not why:
             raise Refusal("Say why.")
         return await self._added(mitigation.revert_of(before, _id(request), user, why, self.clock.now()), request)
 
     async def freeze(self, user: str, reason: str) -> bool:
         """Lets no mitigation begin; False: it was so already."""
-        why = _text(reason)
+        why = self._text(reason)
         if not why:
             raise Refusal("Say why: `/mistral freeze a deploy is going on`.")
         switch = Frozen(by=user, at=self.clock.now(), reason=why)
@@ -199,10 +206,14 @@ class MitigationHandler:
             self.wake()
         return found
 
+    async def _incident(self, number: int) -> Incident:
+        found = await self.store.incident(number)
+        if found is None:
+            raise Refusal(f"There is no incident INC-{number}.")
+        return found
+
     async def _added(self, run: Run, request: str) -> Run:
-        incident = await self.store.incident(run.incident)
-        if incident is None:
-            raise Refusal(f"There is no incident INC-{run.incident}.")
+        incident = await self._incident(run.incident)
         if run.remedy != REVERT and not incident.open:
             raise Refusal(f"{incident.name} is resolved; `/mistral reopen {incident.id}` opens it again.")
         try:
@@ -234,6 +245,12 @@ class MitigationHandler:
             return after
         raise Conflict("That mitigation is being changed by others at the same time; try again.")
 
+    def _text(self, said: str) -> str:
+        """What somebody has typed, without a key or the like that was pasted into it: everybody will read it."""
+        keys = [held.reveal() for one in self.targets.values() if (held := one.mistral.api_key) is not None]
+        # masked before it is cut: half a secret is not recognised as one
+        return redact(mask(plain(said), keys))[:_LONGEST_REASON]
+
     async def _thawed(self) -> None:
         frozen = await self.store.frozen()
         if frozen is not None:
@@ -263,7 +280,3 @@ class MitigationHandler:
 def _id(request: str) -> str:
     """The same request, delivered twice, asks for the same run."""
     return uuid.uuid5(_OURS, request).hex
-
-
-def _text(said: str) -> str:
-    return plain(said)[:_LONGEST_REASON]
