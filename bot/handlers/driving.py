@@ -12,10 +12,12 @@ from functools import partial
 
 from bot.domain import mitigation
 from bot.domain.policy import Mitigations
+from bot.domain.redaction import mask_within
 from bot.domain.runs import WORKED_ON, Outcome, Run, RunChange, State
 from bot.errors import BotError, Conflict, StoreError
 from bot.handlers.applying import Applier
 from bot.handlers.planning import Planner
+from bot.handlers.probing import known_keys
 from bot.handlers.verifying import Show, Verifier
 from bot.ports import Clock, Store
 
@@ -146,14 +148,23 @@ class Driver:
     async def _made(self, step: Step, run: Run) -> RunChange:
         """What a step makes of the run; a step that fails otherwise than it may ends it, so that people are told."""
         try:
-            return await step(run, self._shown)
+            made = await step(run, self._shown)
         except StoreError:
             raise
         except BotError as error:
-            return await self._failed(run, str(error))
+            made = await self._failed(run, str(error))
         except Exception as error:
             logger.exception("%s %s failed in state %s", run.remedy, run.id, run.state)
-            return await self._failed(run, f"The bot itself failed ({type(error).__name__}); its log has more.")
+            made = await self._failed(run, f"The bot itself failed ({type(error).__name__}); its log has more.")
+        return await self._without_keys(made)
+
+    async def _without_keys(self, made: RunChange) -> RunChange:
+        """How a run ended quotes upstreams, which may quote Mistral's key: it looks like nothing in particular."""
+        prober = self.planner.prober
+        if made.run.open or made.run.target not in prober.worlds:
+            return made
+        masked: RunChange = mask_within(made, await known_keys(prober.run_of(made.run.target, "mitigation")))
+        return masked
 
     async def _failed(self, run: Run, said: str) -> RunChange:
         newest, now = await self.store.run(run.id), self.clock.now()  # the step may have shown something on its card

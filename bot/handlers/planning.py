@@ -24,14 +24,14 @@ from bot.domain.diagnosis import diagnose
 from bot.domain.incident import Refusal
 from bot.domain.objects import Object, whole, within
 from bot.domain.policy import Mitigations
-from bot.domain.redaction import redact
+from bot.domain.redaction import mask_within, redact
 from bot.domain.rollout import last_rollout_s, managed_by, strategy
 from bot.domain.runs import REVERT, Plan, Run, RunChange
 from bot.domain.signals import Finding, ProbeName, Verdict
 from bot.domain.workload import shown_value, template
 from bot.errors import Changed, Forbidden, LoginExpired, NotConfigured
 from bot.handlers.moved import AsBefore
-from bot.handlers.probing import Prober
+from bot.handlers.probing import Prober, known_keys
 from bot.handlers.reverting import note_reverted
 from bot.ports import Ask, Cluster, Probe, ProbeRun, Remedy, Store
 
@@ -150,6 +150,9 @@ class Planner:
         cluster = _cluster(asks)
         settings, metadata = asks.target.kubernetes, within(held.deployment, "metadata")
         before = template(held.deployment)
+        keys = await known_keys(asks)
+        if mask_within(tuple(changes), keys) != tuple(changes):
+            raise Refusal("What would be changed holds Mistral's key itself, which the bot keeps nowhere; use kubectl.")
         wanted = changed(before, changes, held.sets)
         if wanted == before and original is not None:
             raise AsBefore("It is as it was before already, so it counts as reverted.")
@@ -167,7 +170,7 @@ class Planner:
         cause = diagnose(tuple(findings), self.prober.clock.now()).cause if findings else None
         # whoever asked has confirmed what an earlier triage said; this one they have not seen
         never = "" if run.never else why_never({"cause": cause}, run.remedy)
-        return Plan(
+        plan = Plan(
             cluster=settings.context or ("the bot's own" if settings.in_cluster else "the kubeconfig's own"),
             namespace=settings.namespace,
             deployment=settings.deployment,
@@ -187,6 +190,8 @@ class Planner:
             baseline=bad,
             found_by=_found_by(findings, shields=remedy is not None and remedy.shields),
         )
+        masked: Plan = mask_within(plan, keys)
+        return masked
 
 
 def _cluster(asks: ProbeRun) -> Cluster:

@@ -142,11 +142,15 @@ class Prober:
 
 async def _without_the_key(finding: Finding, run: ProbeRun) -> Finding:
     """A key of Mistral's looks like nothing in particular: only who knows it finds it in a log line."""
-    key = await run.service_key()
-    if key is None or len(key.value) < _SHORTEST_KEY:
-        return finding
-    masked: Finding = mask_within(finding, [key.value])
+    masked: Finding = mask_within(finding, await known_keys(run))
     return masked
+
+
+async def known_keys(run: ProbeRun) -> list[str]:
+    """Mistral's keys that may stand in what upstreams say: the service's, and the settings', perhaps an older one."""
+    service, own = await run.service_key(), run.target.mistral.api_key
+    held = {*([] if service is None else [service.value]), *([] if own is None else [own.reveal()])}
+    return [key for key in held if len(key) >= _SHORTEST_KEY]
 
 
 async def _head_start(run: ProbeRun) -> None:

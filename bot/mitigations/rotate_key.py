@@ -10,6 +10,7 @@ from bot.clients import keys
 from bot.domain.changes import Change, KeyChange
 from bot.domain.incident import Refusal
 from bot.domain.objects import Object, each, within
+from bot.domain.redaction import redact
 from bot.domain.remedies import KEY_BY_FORM, RemedyName
 from bot.domain.workload import KeyReference, key_entry, key_reference, secret_key
 from bot.errors import NotConfigured, NotFound
@@ -60,7 +61,7 @@ class RotateKey:
                 "Name the Secret in the service's namespace that holds the new key, as NAME or NAME/ENTRY; "
                 "`kubectl create secret generic NAME --from-file=ENTRY=/dev/stdin` makes one without showing the key."
             )
-        if asked != KEY_BY_FORM and not _NAMED.fullmatch(asked):
+        if asked != KEY_BY_FORM and (not _NAMED.fullmatch(asked) or redact(asked) != asked):
             raise Refusal(
                 "That is no Secret's name; it should be NAME or NAME/ENTRY. If it was the key itself, revoke it: "
                 "it was typed where others may see it."
