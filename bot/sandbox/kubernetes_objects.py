@@ -182,11 +182,16 @@ def secret(spec: ClusterSpec, key: str, now: datetime) -> Object | None:
     if spec.secret == "missing":  # noqa: S105 - a state
         return None
     entry = "unrelated" if spec.secret == "without key" else SECRET_KEY  # noqa: S105 - a state
+    return key_secret(SECRET, entry, key, now)
+
+
+def key_secret(name: str, entry: str, key: str, now: datetime) -> Object:
+    """A Secret that was made a month ago and holds ``key`` alone."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
-        "metadata": _metadata("Secret", SECRET, ago(now, 43_200)),
+        "metadata": _metadata("Secret", name, ago(now, 43_200)),
         "data": {entry: encoded(key)},
     }
 

@@ -71,6 +71,8 @@ class ClusterState:
         self._make_pods(owner, now)
         if (secret := objects.secret(spec, self._world.service_key, now)) is not None:
             put("secrets", secret)
+        for name, key in spec.spare_keys.items():
+            put("secrets", objects.key_secret(name, objects.SECRET_KEY, key, now))
         if spec.egress:
             put("networkpolicies", objects.network_policy(spec.egress, now))
         self._controller = Controller(self._objects, spec, rollout_s=self._world.rollout_s, breaks=self._breaks)

@@ -82,6 +82,8 @@ class ClusterSpec:
     """Lines of the last five minutes, repeated to thirty over all pods; empty: a few harmless ones."""
     secret: str = "present"  # noqa: S105 - whether there is one
     """``present``, ``missing``, ``without key``, or ``other key`` (the template names a key that is not there)."""
+    spare_keys: Mapping[str, str] = field(default_factory=dict)
+    """More Secrets by name, each with this key under the usual entry, as somebody makes them before a rotation."""
     key_from: str = "secret"
     """``secret``: the pod template takes the key from the Secret; ``value``: it is written into the template."""
     changes: Mapping[str, str] = field(default_factory=dict)
