@@ -30,6 +30,7 @@ async def _goes_on(_: dict[str, Any]) -> None:
 class KubeProxy:
     """``before`` and ``after`` are awaited with each patch that is no dry run, when it has come and when it was made.
 
+    A hook that raises one of aiohttp's HTTP errors answers with it, and the patch is not made.
     ``made`` are the patches that the API has made, ``refused`` those that it has not.
     """
 
