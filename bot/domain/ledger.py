@@ -6,10 +6,12 @@ from bot.domain.changes import AnnotationChange, KeyChange
 from bot.domain.incident import Refusal
 from bot.domain.runs import IN_FLIGHT, REVERT, Run, State
 
+_BEGUN = frozenset({State.APPROVED, *IN_FLIGHT})
+
 
 def unsettled(runs: Iterable[Run]) -> tuple[Run, ...]:
     """What is temporary, is in place or about to be, and has been neither reverted nor kept."""
-    return tuple(run for run in runs if run.temporary and not run.kept and (run.in_place or run.state in IN_FLIGHT))
+    return tuple(run for run in runs if run.temporary and not run.kept and (run.in_place or run.state in _BEGUN))
 
 
 def must_be_settled(runs: Iterable[Run]) -> None:

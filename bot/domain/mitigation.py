@@ -36,9 +36,13 @@ def cards(run: Run) -> tuple[Outgoing, ...]:
 
 
 def asked(run: Run) -> RunChange:
-    """Somebody, or the bot, wants it; the preview comes next."""
+    """Somebody, or the bot, wants it; the preview comes next, and with it the card.
+
+    Slack tells those who are mentioned in a new message, and not those that an edit mentions: a card that stood there
+    before would have its ten minutes pass without any approver having heard of it.
+    """
     event = _event(run, run.requested_at, run.requested_by, f"{run.remedy} asked for: {run.reason}")
-    return RunChange(run=run, events=(event,), messages=(card(run),))
+    return RunChange(run=run, events=(event,))
 
 
 def proposed(run: Run, plan: Plan, now: datetime, policy: Mitigations) -> RunChange:
@@ -157,9 +161,7 @@ def superseded(run: Run, said: str, new_id: str, now: datetime) -> RunChange:
         requested_at=now,
     )
     event = _event(after, now, BOT, f"{run.remedy} not done: {said}")
-    return RunChange(
-        run=after, events=(event, *asked(again).events), messages=(card(after), card(again)), more=(again,)
-    )
+    return RunChange(run=after, events=(event, *asked(again).events), messages=(card(after),), more=(again,))
 
 
 def revert_of(run: Run, new_id: str, user: str, reason: str, now: datetime, *, automatic: bool = False) -> Run:

@@ -141,12 +141,13 @@ class DeliveryHandler:
         run = await self.store.run(delivery.message.template)
         if run is None:
             return None
-        rule = rule_for(run, self.policy.mitigations)
+        judged = replace(run, severity=incident.severity)  # as an approval is
+        rule = rule_for(judged, self.policy.mitigations)
         context = {
             "incident": incident,
             "run": run,
             "rule": rule,
-            "second_person": rule is not None and second_person(run, rule),
+            "second_person": rule is not None and second_person(judged, rule),
             "how_to_configure": HOW_TO_CONFIGURE,
             "revertible": revertible(run),
         }

@@ -24,9 +24,14 @@ def with_approvers(world: World) -> World:
     return replace(world, deliveries=replace(world.deliveries, policy=policy))
 
 
+def with_card(run: Run) -> RunChange:
+    """As a proposal's, which is the first that anybody hears of the run."""
+    return RunChange(run=run, messages=(mitigation.card(run),))
+
+
 async def asked(world: World, incident: int) -> Run:
     run = a_run(incident=incident, requested_by=ROBIN, requested_at=world.clock.now())
-    return await world.store.add_run(mitigation.asked(run), now=world.clock.now(), request="view:run")
+    return await world.store.add_run(with_card(run), now=world.clock.now(), request="view:run")
 
 
 async def proposed(world: World, run: Run) -> Run:
@@ -110,7 +115,7 @@ async def test_a_runs_card_stays_where_it_is_when_the_incident_moves_and_later_o
     own, now = await move(world, incident.id), world.clock.now()
     run = await proposed(world, run)
     second = a_run(id="run2", incident=incident.id, remedy="restart", requested_at=now, temporary=False)
-    await world.store.add_run(mitigation.asked(second), now=now, request="view:run2")
+    await world.store.add_run(with_card(second), now=now, request="view:run2")
     await world.settle()
     (card,) = run_cards(world)
     assert card.channel == HERE

@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bot.domain import acts
+from bot.domain.causes import Severity
 from bot.domain.incident import Refusal
 from bot.domain.policy import Mitigations
 from bot.domain.runs import REVERT, Outcome, Run, State
@@ -245,3 +247,23 @@ async def test_a_rollback_goes_to_the_revision_before(world_of: WorldOf) -> None
     assert ended.applied_at is not None
     image = (await world.deployment())["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image.endswith(":1.4.0")
+
+
+async def test_an_incident_that_has_become_worse_needs_the_second_person(world_of: WorldOf) -> None:
+    world = await world_of("a release that sends what Mistral refuses")
+    run = await world.ask("rollback")
+    await world.bot.incidents.act(
+        world.incident, lambda one, now: acts.set_severity(one, Severity.P1, ADA, now, world.settings.policy)
+    )
+    with pytest.raises(Refusal, match="somebody else has to approve"):
+        await world.approve(run, ROBIN)
+    assert (await world.approve(run, ADA)).applied_at is not None
+
+
+async def test_nothing_is_approved_on_an_incident_that_is_over(world_of: WorldOf) -> None:
+    world = await world_of()
+    run = await world.ask("fallback")
+    await world.bot.incidents.act(world.incident, lambda one, now: acts.resolve(one, (), "it is over", ADA, now))
+    with pytest.raises(Refusal, match="INC-1 is resolved"):
+        await world.approve(run)
+    assert await world.changes() == 0
