@@ -286,7 +286,7 @@ async def test_the_search_finds_what_is_told(room: Leaky) -> None:
     """The control: the same search, where something that nothing masks went through each way out."""
     run = await room.asked("fallback")
     assert await room.leaks() == {}
-    told = replace(run, id="0" * 32, reason=f"it is {OLD}")
+    told = replace(run, id="0" * 32, reason=f"it is {OLD}", state=State.PLANNING, plan=None, approve_by=None)
     await room.bot.store.add_run(mitigation.asked(told), now=told.requested_at, request="by hand")
     await room.settle()
     logging.getLogger("bot").warning("it is %s", TYPED)
