@@ -37,8 +37,8 @@ from bot.store.tables import metadata
 from bot.web.routes import application
 from bot.worlds import prober
 from tests.databases import store_at
+from tests.flows.rooms import ROBIN, Room
 from tests.flows.test_incident_answers import ADA
-from tests.flows.test_mitigations_in_slack import ROBIN, Room
 from tests.kube_proxy import KubeProxy
 from tests.planted import MARK, PLANTED, P
 
@@ -58,6 +58,7 @@ POLICY = Mitigations(
     approvers=(ApprovalRule(groups=frozenset({"S0ONCALL"})),),
     key_by_form=True,
     per_hour=100,
+    look_every=timedelta(milliseconds=50),
     verify_every=timedelta(milliseconds=20),
     verify_within=timedelta(milliseconds=300),
 )

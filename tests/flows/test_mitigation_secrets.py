@@ -38,8 +38,8 @@ from tests.flows.leaking import (
     secret_of,
     template,
 )
+from tests.flows.rooms import CHRIS, HERE, ROBIN
 from tests.flows.test_incident_answers import ADA
-from tests.flows.test_mitigations_in_slack import CHRIS, HERE, ROBIN
 from tests.planted import MARK, PLANTED, P
 
 
