@@ -6,8 +6,10 @@ from typing import Any
 from bot.domain import mitigation
 from bot.domain.causes import Severity
 from bot.domain.changes import AnnotationChange, EnvChange, KeyChange, RevisionChange
+from bot.domain.incident import Incident
 from bot.domain.policy import Mitigations
 from bot.domain.runs import Approval, Circumstances, Plan, Run, RunChange
+from bot.domain.timeline import fault
 from bot.store.sql import SqlStore
 from tests.fakes import NOW
 
@@ -97,3 +99,12 @@ async def applied(store: SqlStore, incident: int, identity: str = "r1", deployme
     run = await begin(store, await approved(store, incident, identity, deployment, **more))
     assert run is not None
     return await store.move_run(run, mitigation.accepted(run, NOW, LIMITS), now=NOW)
+
+
+async def told(store: SqlStore, incident: Incident) -> list[str]:
+    """The timeline's texts; its chain is whole."""
+    newest = await store.incident(incident.id)
+    entries = await store.timeline(incident.id)
+    assert newest is not None
+    assert fault(entries, count=newest.entries, last_hash=newest.last_hash) is None
+    return [entry.event.text for entry in entries[1:]]
