@@ -24,6 +24,7 @@ from tests.databases import store_at
 ROBIN, ADA = "U0REQUESTER", "U0APPROVER"
 QUICK = Mitigations(
     approvers=(ApprovalRule(users=frozenset({ROBIN, ADA})),),
+    look_every=timedelta(milliseconds=50),
     verify_every=timedelta(milliseconds=20),
     verify_within=timedelta(seconds=3),
 )

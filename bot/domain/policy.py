@@ -86,6 +86,8 @@ class Mitigations:
     per_hour: int = 6
     rollout_within: timedelta = 15 * _MINUTES
     """For a rollout that neither ends nor fails by the deployment's own deadline."""
+    look_every: timedelta = timedelta(seconds=1)
+    """How often a rollout is looked at."""
     verify_within: timedelta = 10 * _MINUTES
     verify_every: timedelta = timedelta(seconds=10)
     successes: int = 3

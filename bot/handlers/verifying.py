@@ -23,7 +23,6 @@ from bot.handlers.reverting import note_reverted
 from bot.handlers.rotation import PUT_BACK, Rotation
 from bot.ports import Probe, ProbeRun, Remedy, Store
 
-_LOOK_S = 1.0
 # What a mitigation can break that was well before.
 _OWN = frozenset({ProbeName.HEALTH, ProbeName.PROMETHEUS, ProbeName.PODS})
 _INSTEAD: Mapping[str, str] = {
@@ -73,7 +72,7 @@ class Verifier:
                 minutes = self.policy.rollout_within.total_seconds() / 60
                 outcome = Outcome.INTERRUPTED if silent else Outcome.FAILED
                 return await self._over(run, outcome, f"It was not rolled out within {minutes:g} minutes.{silent}")
-            await self.pause(_LOOK_S)
+            await self.pause(self.policy.look_every.total_seconds())
 
     async def verify(self, run: Run, show: Show) -> RunChange:
         """Until the probes were well so often in a row as policy says, or things are worse, or the time is over."""

@@ -58,6 +58,7 @@ POLICY = Mitigations(
     approvers=(ApprovalRule(groups=frozenset({"S0ONCALL"})),),
     key_by_form=True,
     per_hour=100,
+    look_every=timedelta(milliseconds=50),
     verify_every=timedelta(milliseconds=20),
     verify_within=timedelta(milliseconds=300),
 )
