@@ -184,7 +184,7 @@ async def test_a_run_does_not_begin_while_another_is_in_flight_on_its_deployment
 
 
 async def test_a_run_of_another_target_is_no_hindrance(store: SqlStore, incident: Incident) -> None:
-    await applied(store, incident.id, "r1", target="eu")
+    await applied(store, incident.id, "r1", "app-eu", target="eu")
     seen: list[Circumstances] = []
     run = await approved(store, incident.id, "r2")
     await store.begin_run(run, lambda around: seen.append(around), now=NOW)
