@@ -16,7 +16,7 @@ from bot.domain.incident import Refusal
 from bot.domain.policy import ApprovalRule, Mitigations
 from bot.domain.runs import IN_FLIGHT, REVERT, WORKED_ON, Outcome, Run, State
 from bot.domain.timeline import Entry, Kind, fault
-from bot.handlers import applying, driving, verifying
+from bot.handlers import applying, driving
 from bot.handlers.moved import RUN
 from bot.sandbox.kubernetes import TOKEN
 from bot.sandbox.launcher import Sandbox
@@ -81,9 +81,8 @@ ReplicasOf = Callable[..., Awaitable[Replicas]]
 async def replicas_of(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ReplicasOf]:
-    # whoever waits for another run or a rollout looks again after a second: here that takes time alone
+    # whoever waits for another run looks again after a second: here that takes time alone
     monkeypatch.setattr(driving, "_NOT_YET_S", 0.02)
-    monkeypatch.setattr(verifying, "_LOOK_S", 0.02)
     async with AsyncExitStack() as stack:
 
         async def made(policy: Mitigations = QUICK, *, scenario: str = WELL, count: int = REPLICAS) -> Replicas:

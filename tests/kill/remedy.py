@@ -19,7 +19,7 @@ from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
 from bot.domain.objects import within
 from bot.domain.runs import REVERT, WORKED_ON, Outcome, State
-from bot.handlers import applying, planning, verifying
+from bot.handlers import applying, planning
 from bot.handlers.mitigation import Asked
 from bot.serve import Bot, wired
 from bot.slack import messenger
@@ -29,7 +29,8 @@ from tests.kill.story import ADA, ROBIN, Points, Told
 from tests.mitigated import QUICK
 
 CHANNEL = "C0INCIDENTS"
-POLICY = replace(QUICK, per_hour=100, verify_every=timedelta(milliseconds=1))
+_SOON = timedelta(milliseconds=1)
+POLICY = replace(QUICK, per_hour=100, look_every=5 * _SOON, verify_every=_SOON)
 # What makes sure that a change is made once and told as it was; a test takes it away to see that this is then found.
 LOOK, LOOK_AND_PINS = "look at the annotation", "look at the annotation, and pins"
 _TICK_S = 0.03
@@ -125,7 +126,6 @@ ACTS = (
 def play(environ: dict[str, str], alone: bool, without: str, orders: Connection) -> None:
     """Entry of the process, which is given what :func:`tests.kill.story.play` is; it plays until it is killed."""
     messenger._PACE_S = 0.0
-    verifying._LOOK_S = 0.005  # where the rollout is looked at does not matter, and takes a second each time
     if without in (LOOK, LOOK_AND_PINS):
         vars(applying).update(within=_without_annotations)
     if without == LOOK_AND_PINS:
