@@ -35,7 +35,7 @@ check: install
 
 test: check
 	tests/install_servers.sh prometheus chromium
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # only root on Debian can build; elsewhere the tests say what to install, and fail where CI is set
 test-cluster: install
