@@ -20,6 +20,7 @@ OWN = EnvSpec(what="leaves batch work undone", variable="BATCH_ENABLED", value="
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     """Makes ``tmp_path`` a folder of remedies beside what they share; ``write(file=text)`` puts files there."""
+    importlib.import_module(f"{mitigations.__name__}._env")
     monkeypatch.setattr(mitigations, "__path__", [str(tmp_path)])
     written: list[str] = []
 
