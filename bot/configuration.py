@@ -55,18 +55,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError(problems)
     return Settings(
-        slack=Slack(
-            bot_token=values["SLACK_BOT_TOKEN"],
-            app_token=values["SLACK_APP_TOKEN"],
-            signing_secret=values["SLACK_SIGNING_SECRET"],
-            api_url=values["SLACK_API_URL"].rstrip("/") + "/",
-        ),
-        network=Network(
-            http_proxy=values["HTTP_PROXY"],
-            https_proxy=values["HTTPS_PROXY"],
-            no_proxy=values["NO_PROXY"],
-            ca_file=values["SSL_CERT_FILE"],
-        ),
+        slack=_slack(values),
+        network=_network(values),
         targets=tuple(targets),
         labels=section["labels"],
         timeouts=section["timeouts"],
@@ -88,6 +78,24 @@ def load(environ: Mapping[str, str]) -> Settings:
         pagerduty_events_url=values["PAGERDUTY_EVENTS_URL"],
         pager_webhook_url=values["PAGER_WEBHOOK_URL"],
         evidence_dir=values["EVIDENCE_DIR"],
+    )
+
+
+def _slack(values: Mapping[str, Any]) -> Slack:
+    return Slack(
+        bot_token=values["SLACK_BOT_TOKEN"],
+        app_token=values["SLACK_APP_TOKEN"],
+        signing_secret=values["SLACK_SIGNING_SECRET"],
+        api_url=values["SLACK_API_URL"].rstrip("/") + "/",
+    )
+
+
+def _network(values: Mapping[str, Any]) -> Network:
+    return Network(
+        http_proxy=values["HTTP_PROXY"],
+        https_proxy=values["HTTPS_PROXY"],
+        no_proxy=values["NO_PROXY"],
+        ca_file=values["SSL_CERT_FILE"],
     )
 
 

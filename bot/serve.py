@@ -224,35 +224,8 @@ async def _listening(settings: Settings, routes: web.Application) -> AsyncIterat
 async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterator[None]:
     """Stays in touch with Slack and the database, ticks, and sends; all of it ends with the context."""
 
-    async def look_at_clocks() -> None:
-        with contextlib.suppress(StoreError):  # the store has told the log
-            await bot.incidents.tick()
-            await bot.mitigations.tick()
-
-    async def look_at_database() -> None:
-        with contextlib.suppress(StoreError):
-            bot.readiness.deliveries = await store.waiting()
-            bot.readiness.answered("the database")
-
-    async def forget() -> None:
-        with contextlib.suppress(StoreError):
-            await store.forget(bot.incidents.clock.now())
-
-    async def wake() -> None:
-        bot.deliveries.wake()
-
-    async def drive() -> None:
-        bot.driver.drive()
-
-    scheduler = Scheduler(
-        (
-            Tick("clocks", _CLOCKS_S, look_at_clocks),
-            Tick("deliveries", _DELIVERIES_S, wake),
-            Tick("mitigations", _MITIGATIONS_S, drive),
-            Tick("database", _DATABASE_S, look_at_database),
-            Tick("forget", _FORGET_S, forget),
-        )
-    )
+    look_at_database = _looker(bot, store)
+    scheduler = Scheduler(_ticks(bot, store, look_at_database))
 
     async def with_database() -> None:
         await _migrated(settings, store)
@@ -278,6 +251,40 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _looker(bot: Bot, store: SqlStore) -> Callable[[], Awaitable[None]]:
+    async def look_at_database() -> None:
+        with contextlib.suppress(StoreError):
+            bot.readiness.deliveries = await store.waiting()
+            bot.readiness.answered("the database")
+
+    return look_at_database
+
+
+def _ticks(bot: Bot, store: SqlStore, look_at_database: Callable[[], Awaitable[None]]) -> tuple[Tick, ...]:
+    async def look_at_clocks() -> None:
+        with contextlib.suppress(StoreError):  # the store has told the log
+            await bot.incidents.tick()
+            await bot.mitigations.tick()
+
+    async def forget() -> None:
+        with contextlib.suppress(StoreError):
+            await store.forget(bot.incidents.clock.now())
+
+    async def wake() -> None:
+        bot.deliveries.wake()
+
+    async def drive() -> None:
+        bot.driver.drive()
+
+    return (
+        Tick("clocks", _CLOCKS_S, look_at_clocks),
+        Tick("deliveries", _DELIVERIES_S, wake),
+        Tick("mitigations", _MITIGATIONS_S, drive),
+        Tick("database", _DATABASE_S, look_at_database),
+        Tick("forget", _FORGET_S, forget),
+    )
 
 
 def _tell_failure(task: "asyncio.Task[None]") -> None:

@@ -34,6 +34,7 @@ from bot.handlers.moved import AsBefore
 from bot.handlers.probing import Prober, known_keys
 from bot.handlers.reverting import note_reverted
 from bot.ports import Ask, Cluster, Probe, ProbeRun, Remedy, Store
+from bot.settings import Kubernetes
 
 # What stands between users and the provider heals nothing there: only these say whether it helps.
 _OWN = frozenset({ProbeName.HEALTH, ProbeName.PROMETHEUS, ProbeName.PODS, ProbeName.LOGS})
@@ -149,20 +150,10 @@ class Planner:
     ) -> Plan:
         cluster = _cluster(asks)
         settings, metadata = asks.target.kubernetes, within(held.deployment, "metadata")
-        before = template(held.deployment)
-        keys = await known_keys(asks)
+        before, keys = template(held.deployment), await known_keys(asks)
         if mask_within(tuple(changes), keys) != tuple(changes):
             raise Refusal("What would be changed holds Mistral's key itself, which the bot keeps nowhere; use kubectl.")
-        wanted = changed(before, changes, held.sets)
-        if wanted == before and original is not None:
-            raise AsBefore("It is as it was before already, so it counts as reverted.")
-        if wanted == before:
-            raise Refusal("That changes nothing: it is so already.")
-        if within(held.deployment, "spec").get("paused"):
-            raise Refusal(
-                f"The deployment is paused, so nothing would roll out; first `kubectl -n {settings.namespace} "
-                f"rollout resume deployment/{settings.deployment}`."
-            )
+        wanted = _wanted(held, changes, settings, reverts=original is not None)
         patch = template_patch(held.deployment, wanted)
         after = template(await cluster.patch("Deployment", settings.deployment, patch, dry_run=True))
         remedy = self.remedies.get(run.arguments.get("remedy", run.remedy))
@@ -192,6 +183,22 @@ class Planner:
         )
         masked: Plan = mask_within(plan, keys)
         return masked
+
+
+def _wanted(held: Seen, changes: Sequence[Change], settings: Kubernetes, *, reverts: bool) -> Object:
+    """The template to be; raises Refusal and AsBefore where there is nothing to do, or nothing would roll out."""
+    before = template(held.deployment)
+    wanted = changed(before, changes, held.sets)
+    if wanted == before and reverts:
+        raise AsBefore("It is as it was before already, so it counts as reverted.")
+    if wanted == before:
+        raise Refusal("That changes nothing: it is so already.")
+    if within(held.deployment, "spec").get("paused"):
+        raise Refusal(
+            f"The deployment is paused, so nothing would roll out; first `kubectl -n {settings.namespace} "
+            f"rollout resume deployment/{settings.deployment}`."
+        )
+    return wanted
 
 
 def _cluster(asks: ProbeRun) -> Cluster:
