@@ -47,6 +47,7 @@ def test_what_is_about_to_be_in_place_holds_it_up_too(state: State) -> None:
     ids=str,
 )
 def test_what_is_settled_or_was_never_applied_holds_up_nothing(fields: dict[str, Any]) -> None:
+    assert unsettled([run(**fields)]) == ()
     must_be_settled([run(**fields)])
 
 

@@ -1,9 +1,7 @@
 """Which process works on a mitigation and when it may begin, in both databases: claims, leases and what holds it up."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +11,6 @@ from bot.domain.runs import REVERT, Circumstances, Outcome, Run, RunChange, Stat
 from bot.errors import Conflict
 from bot.ports import Frozen
 from bot.store.sql import SqlStore
-from tests.databases import KINDS, copy_of, store_at
-from tests.domain.incidents import declaring
 from tests.fakes import NOW
 from tests.store.runs import (
     HOUR,
@@ -30,18 +26,6 @@ from tests.store.runs import (
     proposed,
     told,
 )
-
-
-@pytest.fixture(params=KINDS)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqlStore]:
-    held = store_at(copy_of(request.param, tmp_path, request))
-    yield held
-    await held.close()
-
-
-@pytest.fixture
-async def incident(store: SqlStore) -> Incident:
-    return await store.create(declaring(), now=NOW, request="view:0")
 
 
 async def test_another_fence_is_refused_though_the_version_is_the_newest(store: SqlStore, incident: Incident) -> None:

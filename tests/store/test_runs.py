@@ -1,9 +1,7 @@
 """Mitigations in both databases: stored whole or not at all, in the incident's timeline, reminded of and shown."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +11,6 @@ from bot.domain.runs import Approval, Outcome, Run, RunChange, State
 from bot.errors import AlreadyDone, Conflict, StoreError
 from bot.ports import MessageRef
 from bot.store.sql import SqlStore
-from tests.databases import KINDS, copy_of, store_at
 from tests.domain.incidents import declaring
 from tests.fakes import NOW
 from tests.store.runs import (
@@ -29,18 +26,6 @@ from tests.store.runs import (
     proposed,
     told,
 )
-
-
-@pytest.fixture(params=KINDS)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqlStore]:
-    held = store_at(copy_of(request.param, tmp_path, request))
-    yield held
-    await held.close()
-
-
-@pytest.fixture
-async def incident(store: SqlStore) -> Incident:
-    return await store.create(declaring(), now=NOW, request="view:0")
 
 
 async def test_a_run_comes_back_as_it_was_stored(store: SqlStore, incident: Incident) -> None:

@@ -1,7 +1,6 @@
 """The store on both databases: whole or not at all, once, in order, and sealed."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,18 +17,10 @@ from bot.errors import AlreadyDone, Conflict, StoreError
 from bot.ports import MessageRef
 from bot.store.engine import make_engine
 from bot.store.sql import SqlStore
-from tests.databases import KINDS, copy_of, store_at
 from tests.fakes import NOW
 
 POLICY = Policy()
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(params=KINDS)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqlStore]:
-    held = store_at(copy_of(request.param, tmp_path, request))
-    yield held
-    await held.close()
 
 
 async def declared(store: SqlStore, title: str = "Completions fail", request: str = "view:1") -> Incident:
