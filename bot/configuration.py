@@ -2,7 +2,8 @@
 
 ``load(environ)`` tells every wrong value together in one :class:`SettingsError`. The YAML file, named by
 MISTRAL_BOT_CONFIG, holds what a variable cannot: ``targets``, ``labels``, ``timeouts``, ``limits``, ``log_excerpts``,
-``policy``, ``may``, ``components``, ``remedies``, ``approvers``, ``mitigations``.
+``policy``, ``may``, ``components``, ``remedies``, ``approvers``, ``mitigations``, ``alerts``, ``stakeholders``,
+``status_page``, ``provider_watch``.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from bot.alert_rules import read_alerts
+from bot.audiences import read_stakeholders, read_status_page, read_watch
 from bot.errors import SettingsError
 from bot.policies import read_components, read_policy
 from bot.remedies import read_mitigations, read_remedies
@@ -30,7 +33,7 @@ from bot.variables import TARGET_VARIABLES, VARIABLES, nearest
 
 _SECTIONS = (
     *("targets", "labels", "timeouts", "limits", "log_excerpts", "policy", "may", "components"),
-    *("remedies", "approvers", "mitigations"),
+    *("remedies", "approvers", "mitigations", "alerts", "stakeholders", "status_page", "provider_watch"),
 )
 # Read by parts of the bot that own these lists; named here so that a misspelt key is told and these are not.
 _LISTS_OF_OTHER_PARTS = ("queries",)
@@ -51,7 +54,14 @@ def load(environ: Mapping[str, str]) -> Settings:
         problems.append(f"log_excerpts holds {excerpts!r}; it should hold true or false")
     policy, components = read_policy(document, problems), read_components(document, problems)
     remedies = read_remedies(document, problems)
-    mitigations = read_mitigations(document, remedies, problems)
+    policy = replace(
+        policy,
+        mitigations=read_mitigations(document, remedies, problems),
+        stakeholders=read_stakeholders(document, problems),
+        watch=read_watch(document, problems),
+    )
+    alerts = read_alerts(document, [target.name for target in targets], problems)
+    status_page = read_status_page(document, problems)
     if problems:
         raise SettingsError(problems)
     return Settings(
@@ -62,8 +72,10 @@ def load(environ: Mapping[str, str]) -> Settings:
         timeouts=section["timeouts"],
         limits=section["limits"],
         log_excerpts=excerpts,
-        policy=replace(policy, mitigations=mitigations),
+        policy=policy,
         components=components,
+        alerts=alerts,
+        status_page=status_page,
         remedies=remedies,
         host=values["HOST"],
         port=values["PORT"],

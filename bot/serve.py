@@ -42,6 +42,7 @@ from bot.slack.mitigations import SlackMitigations
 from bot.slack.server import SlackServer
 from bot.slack.tasks import Tasks
 from bot.slack.triage import SlackTriage
+from bot.statuspages import status_pages
 from bot.store.engine import make_engine
 from bot.store.migrate import migrate
 from bot.store.sql import SqlStore
@@ -102,12 +103,15 @@ def wired(settings: Settings, asks: Prober, store: SqlStore) -> Bot:
         answered=lambda: readiness.answered("Slack"),
     )
     http = next(iter(asks.worlds.values())).http
+    pages = status_pages(settings, http)
     deliveries = DeliveryHandler(
         store=store,
         messenger=replace(messenger, patience_s=0.0),
         pagers=pagers(settings, http),
         clock=asks.clock,
         policy=settings.policy,
+        pages=pages,
+        components=settings.components,
     )
     incidents = IncidentHandler(store=store, clock=asks.clock, policy=settings.policy, wake=deliveries.wake)
     triage = TriageHandler(prober=asks, probes=load(), charts=ChartProcess(), log_excerpts=settings.log_excerpts)

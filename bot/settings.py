@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.domain.alerts import Alerts
 from bot.domain.policy import Policy
 from bot.domain.remedies import EnvSpec
 from bot.errors import SettingsError
@@ -142,6 +143,23 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatusPageSettings:
+    """What the public reads. ``url`` is the bot's own page as the public reaches it; None: no link to it is known.
+
+    ``links`` are (text, URL); ``folder``: where the static site is written, None: nowhere. ``names_provider``: whether
+    the texts that are ready to send name Mistral.
+    """
+
+    builtin: bool = True
+    name: str = "Status"
+    url: str | None = None
+    logo: str | None = None
+    links: tuple[tuple[str, str], ...] = ()
+    folder: Path | None = None
+    names_provider: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that can be set; see the table in README.md."""
 
@@ -155,6 +173,8 @@ class Settings:
     policy: Policy
     components: tuple[str, ...]
     """What an incident may affect."""
+    alerts: Alerts
+    status_page: StatusPageSettings
     remedies: Mapping[str, EnvSpec]
     """Those that set a variable: the bot's own as the file has them, then those that the file adds."""
     host: str

@@ -90,7 +90,8 @@ def show_pending(pending: Iterable[Pending]) -> None:
     for one in pending:
         delivery = one.delivery
         tried = f"{delivery.attempts} {'attempt' if delivery.attempts == 1 else 'attempts'}"
-        told = f"{one.state:<7}  {delivery.message.to}  {delivery.message.kind}  INC-{delivery.incident}  {tried}"
+        about = "-" if delivery.incident is None else f"INC-{delivery.incident}"
+        told = f"{one.state:<7}  {delivery.message.to}  {delivery.message.kind}  {about}  {tried}"
         lines.append(f"{told}  {delivery.error}" if delivery.error else told)
     _say(lines or ["nothing waits"])
 

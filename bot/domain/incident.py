@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from bot.domain.causes import Severity
+from bot.domain.publication import Publication
 from bot.domain.timeline import FIRST_HASH, Event
 from bot.errors import BotError
 
@@ -78,7 +79,9 @@ class Outgoing:
 
     ``kind`` is ``post`` to ``to`` (a channel's or a user's id, or HOME for the incident's own place), ``card`` (one a
     place, rendered anew from the incident whenever it is sent), ``run`` (the card of the mitigation whose id is
-    ``template``), ``channel`` (make the incident's own), or ``page``.
+    ``template``), ``proposal`` (the card of the alerts whose proposal's id is ``template``; it has no incident),
+    ``notice`` (a post for stakeholders: the first is a message, the later ones stand in its thread), ``status`` (one a
+    status page, which ``to`` names: it is brought up to date), ``channel`` (make the incident's own), or ``page``.
     ``aloud`` False: where the incident shares its channel, in the card's thread alone.
     """
 
@@ -108,6 +111,8 @@ class Incident:
     action: str = ""
     components: tuple[str, ...] = ()
     cause: str | None = None
+    triage: str | None = None
+    """The id of the kept triage that says what is wrong."""
     roles: Mapping[Role, str] = field(default_factory=dict)
     milestones: Mapping[Milestone, datetime] = field(default_factory=dict)
     declared_by: str
@@ -160,6 +165,10 @@ class Change:
     incident: Incident
     events: tuple[Event, ...] = ()
     messages: tuple[Outgoing, ...] = ()
+    publication: Publication | None = None
+    """What the public is told from now on."""
+    alert_key: str | None = None
+    """The key whose alerts are this incident's from now on."""
 
 
 class Refusal(BotError):

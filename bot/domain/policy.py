@@ -58,6 +58,7 @@ class Act(StrEnum):
     UPDATE = "update"
     RESOLVE = "resolve"
     MITIGATE = "mitigate"
+    PUBLISH = "publish"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,17 @@ class Mitigations:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Watch:
+    """How the provider is watched while an incident is open, and when its recovery is believed."""
+
+    page_every: timedelta = timedelta(seconds=60)
+    """The provider's status page."""
+    probe_every: timedelta = timedelta(seconds=30)
+    """Its API, while the cause is the provider's; the runbook's interval."""
+    successes: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """All that is a company's own choice; the YAML file's ``policy`` and ``may`` set it."""
 
@@ -122,6 +134,9 @@ class Policy:
     may: Mapping[Act, frozenset[str]] = field(default_factory=dict)
     """User ids by act; an act that is not in it is everybody's but guests'."""
     mitigations: Mitigations = Mitigations()
+    stakeholders: Mapping[Severity, tuple[str, ...]] = field(default_factory=dict)
+    """Channels (C…) that are told without jargon, by severity."""
+    watch: Watch = Watch()
     own_channel: bool = False
     channel_name: str = "inc-{id}-{date}-{title}"
     """With ``{id}`` (needed), ``{date}``, ``{title}``."""

@@ -26,6 +26,11 @@ class Kind(StrEnum):
     UPDATE_MISSED = "update missed"
     ESCALATED = "escalated"
     MITIGATION = "mitigation"
+    ALERT = "alert"
+    TRIAGE = "triage"
+    TOLD = "told"
+    PUBLISHED = "published"
+    PROVIDER = "provider"
     RESOLVED = "resolved"
     REOPENED = "reopened"
 

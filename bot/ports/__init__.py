@@ -5,7 +5,8 @@ Ports raise only :mod:`bot.errors`. Anything that reads takes or has a limit.
 
 from bot.ports.messages import Charts, File, MessageRef, Messenger, Pager, Reply
 from bot.ports.mitigations import NOTHING_ASKED, Argument, Ask, Remedy
-from bot.ports.records import Database, DatabaseState, Delivery, Frozen, Pending, Runs, Store
+from bot.ports.records import Database, DatabaseState, Delivery, Frozen, Lane, Pending, Runs, Store
+from bot.ports.statuspages import Draft, Publications, Published, StatusPage
 from bot.ports.upstreams import (
     Check,
     CheckResult,
@@ -34,10 +35,12 @@ __all__ = [
     "Database",
     "DatabaseState",
     "Delivery",
+    "Draft",
     "Exchange",
     "File",
     "Frozen",
     "Http",
+    "Lane",
     "MessageRef",
     "Messenger",
     "Metrics",
@@ -46,11 +49,14 @@ __all__ = [
     "Pending",
     "Probe",
     "ProbeRun",
+    "Publications",
+    "Published",
     "Remedy",
     "Reply",
     "Runs",
     "Sample",
     "Series",
     "ServiceKey",
+    "StatusPage",
     "Store",
 ]

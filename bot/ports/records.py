@@ -8,20 +8,24 @@ from typing import Any, Protocol
 from bot.domain.incident import Change, Incident, Outgoing
 from bot.domain.runs import Circumstances, Run, RunChange
 from bot.domain.timeline import Entry
+from bot.ports.alerts import Alerts
 from bot.ports.messages import MessageRef
+from bot.ports.statuspages import Publications
+from bot.ports.watches import Watches
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """A message that waits or is being sent.
 
-    ``unsure``: an earlier attempt may have arrived. ``wanted``: of a card, the version that is asked for. ``channel``
-    and ``ts``: where the card stands since it was sent first.
+    ``incident`` None: it is about none, as a proposal is. ``unsure``: an earlier attempt may have arrived. ``wanted``:
+    of a card, the version that is asked for. ``channel`` and ``ts``: where the card stands since it was sent first; of
+    a status page, its name and what it calls the incident.
     """
 
     seq: int
     id: str
-    incident: int
+    incident: int | None
     message: Outgoing
     created_at: datetime
     attempts: int
@@ -30,6 +34,14 @@ class Delivery:
     channel: str | None
     ts: str | None
     error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """What is sent beside the rest, so that neither holds up the other: one destination, or all but the ``others``."""
+
+    destination: str | None = None
+    others: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +99,7 @@ class Runs(Protocol):
         """Turns the kill switch on, or with None off; whether it was the other way before."""
 
 
-class Store(Runs, Protocol):
+class Store(Runs, Alerts, Watches, Publications, Protocol):
     """The database. Everything raises StoreError where it cannot be used; what is written is written whole or not."""
 
     async def check(self) -> None:
@@ -118,12 +130,10 @@ class Store(Runs, Protocol):
     async def tick(self, now: datetime, work: Callable[[Incident], Change | None], *, limit: int) -> int:
         """Claims incidents whose clocks have run out and stores what ``work`` makes of them; how many there were."""
 
-    async def claim(
-        self, now: datetime, *, limit: int, lease_s: float, pages: bool | None = None
-    ) -> Sequence[Delivery]:
+    async def claim(self, now: datetime, *, limit: int, lease_s: float, lane: Lane | None = None) -> Sequence[Delivery]:
         """Deliveries that are due, for this process alone until the lease ends; first in order per destination.
 
-        ``pages``: those alone, or all but those; None: all.
+        ``lane`` None: all.
         """
 
     async def sent(self, delivery: Delivery, ref: "MessageRef | None") -> None: ...
@@ -136,6 +146,9 @@ class Store(Runs, Protocol):
 
     async def card(self, incident: int, channel: str | None = None) -> "MessageRef | None":
         """Where the incident's card stands (in ``channel``)."""
+
+    async def first_notice(self, incident: int, channel: str) -> "MessageRef | None":
+        """The first message about the incident for the stakeholders in ``channel``."""
 
     async def waiting(self) -> Mapping[str, int]:
         """How many deliveries are in each state that is not ``sent``."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
 
-from bot.ports import Delivery, MessageRef
+from bot.ports import Delivery, Lane, MessageRef
 from bot.store.base import Base
 from bot.store.rows import delivery_of
 from bot.store.tables import deliveries
@@ -17,9 +17,7 @@ _PENDING = ("waiting", "sending")
 class Outbox(Base):
     """What :class:`bot.store.sql.SqlStore` knows of deliveries."""
 
-    async def claim(
-        self, now: datetime, *, limit: int, lease_s: float, pages: bool | None = None
-    ) -> Sequence[Delivery]:
+    async def claim(self, now: datetime, *, limit: int, lease_s: float, lane: Lane | None = None) -> Sequence[Delivery]:
         earlier = deliveries.alias("earlier")
         overtakes = exists().where(
             earlier.c.incident == deliveries.c.incident,
@@ -35,7 +33,7 @@ class Outbox(Base):
         )
         chosen = (
             select(deliveries.c.seq)
-            .where(ready, ~overtakes, *([] if pages is None else [(deliveries.c.kind == "page") == pages]))
+            .where(ready, ~overtakes, *_in(lane))
             .order_by(deliveries.c.priority, deliveries.c.seq)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -80,11 +78,15 @@ class Outbox(Base):
         await self._set(delivery, {"state": "dead", "error": error[:500], "lease_until": None})
 
     async def card(self, incident: int, channel: str | None = None) -> MessageRef | None:
+        return await self._first("card", incident, [] if channel is None else [deliveries.c.channel == channel])
+
+    async def first_notice(self, incident: int, channel: str) -> MessageRef | None:
+        return await self._first("notice", incident, [deliveries.c.destination == channel])
+
+    async def _first(self, kind: str, incident: int, where: list[ColumnElement[bool]]) -> MessageRef | None:
         query = select(deliveries.c.channel, deliveries.c.ts).where(
-            deliveries.c.incident == incident, deliveries.c.kind == "card", deliveries.c.ts.is_not(None)
+            deliveries.c.incident == incident, deliveries.c.kind == kind, deliveries.c.ts.is_not(None), *where
         )
-        if channel is not None:
-            query = query.where(deliveries.c.channel == channel)
         async with self._reading() as connection:
             row = (await connection.execute(query.order_by(deliveries.c.seq).limit(1))).first()
         return None if row is None else MessageRef(channel=row[0], ts=row[1])
@@ -114,3 +116,11 @@ class Outbox(Base):
         )
         async with self._writing() as connection:
             await connection.execute(update(deliveries).where(ours).values(values))
+
+
+def _in(lane: Lane | None) -> list[ColumnElement[bool]]:
+    if lane is None:
+        return []
+    if lane.destination is not None:
+        return [deliveries.c.destination == lane.destination]
+    return [deliveries.c.destination.not_in(lane.others)] if lane.others else []

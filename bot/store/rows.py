@@ -75,7 +75,7 @@ def entry_of(row: Mapping[Any, Any]) -> Entry:
     )
 
 
-def delivery_row(message: Outgoing, incident: int, now: datetime) -> dict[str, Any]:
+def delivery_row(message: Outgoing, incident: int | None, now: datetime) -> dict[str, Any]:
     return {
         "id": uuid.uuid4().hex,
         "incident": incident,

@@ -15,21 +15,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bot.domain.incident import Change, Incident
 from bot.domain.timeline import FIRST_HASH, Entry, seal
 from bot.errors import Conflict, StoreError
+from bot.store.alerts import StoredAlerts
 from bot.store.outbox import Outbox
+from bot.store.publications import StoredPublications, publish
 from bot.store.rows import entry_of, incident_of, incident_row
 from bot.store.runs import StoredRuns
-from bot.store.tables import deliveries, incidents, requests, runs, timeline, triages
+from bot.store.tables import alert_keys, deliveries, drafts, incidents, requests, runs, timeline, triages
+from bot.store.watches import StoredWatches
 from bot.store.writing import append, enqueue, note_request, sealed
 
 logger = logging.getLogger(__name__)
 
 _PREPARED_WITHIN_S = 1.8
 # Slack repeats an event for an hour, and a form may stay open over a weekend; a triage is told of in a postmortem.
-_KEPT = {requests: timedelta(days=14), triages: timedelta(days=90)}
+_KEPT = {requests: timedelta(days=14), drafts: timedelta(days=14), triages: timedelta(days=90)}
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
-class SqlStore(Outbox, StoredRuns):
+class SqlStore(Outbox, StoredRuns, StoredAlerts, StoredWatches, StoredPublications):
     """See :class:`bot.ports.Store`."""
 
     def __init__(self, engine: AsyncEngine, *, prepared: bool = True) -> None:
@@ -61,8 +64,7 @@ class SqlStore(Outbox, StoredRuns):
                 update(incidents).where(incidents.c.id == number).values(sealed(entries, 0, FIRST_HASH))
             )
             await connection.execute(update(requests).where(requests.c.key == request).values(incident=number))
-            await append(connection, entries)
-            await enqueue(connection, [(number, message) for message in change.messages], now)
+            await _kept(connection, number, change, entries, now)
             return await _read(connection, number)
 
     async def save(self, before: Incident, change: Change, *, now: datetime, request: str | None = None) -> Incident:
@@ -74,8 +76,7 @@ class SqlStore(Outbox, StoredRuns):
             same = (incidents.c.id == before.id) & (incidents.c.version == before.version)
             if (await connection.execute(update(incidents).where(same).values(row))).rowcount != 1:
                 raise Conflict(f"{before.name} was changed by somebody else in the same moment; try again.")
-            await append(connection, entries)
-            await enqueue(connection, [(before.id, message) for message in change.messages], now)
+            await _kept(connection, before.id, change, entries, now)
             return await _read(connection, before.id)
 
     async def tick(self, now: datetime, work: Callable[[Incident], Change | None], *, limit: int) -> int:
@@ -214,6 +215,20 @@ def _sealed_after(before: Incident, change: Change, now: datetime) -> list[Entry
 def _row_after(before: Incident, change: Change, entries: Sequence[Entry]) -> dict[str, Any]:
     end = sealed(entries, before.entries, before.last_hash)
     return incident_row(change.incident) | end | {"version": before.version + 1}
+
+
+async def _kept(
+    connection: AsyncConnection, number: int, change: Change, entries: Sequence[Entry], now: datetime
+) -> None:
+    """What comes with an incident's row."""
+    await append(connection, entries)
+    if change.publication is not None:
+        await publish(connection, number, change.publication, now)
+    if change.alert_key is not None:
+        await connection.execute(
+            update(alert_keys).where(alert_keys.c.key == change.alert_key).values(incident=number, proposal=None)
+        )
+    await enqueue(connection, [(number, message) for message in change.messages], now)
 
 
 async def _read(connection: AsyncConnection, number: int) -> Incident:

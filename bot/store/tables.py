@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 # The newest migration.
-REVISION = "0002"
+REVISION = "0003"
 # SQLite counts rows by itself only where the key is an INTEGER.
 _ID = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -68,6 +68,7 @@ incidents = Table(
     Column("action", Text, nullable=False),
     Column("components", JSON, nullable=False),
     Column("cause", String(100)),
+    Column("triage", String(32)),
     Column("roles", JSON, nullable=False),
     Column("milestones", JSON, nullable=False),
     Column("declared_by", String(40), nullable=False),
@@ -115,7 +116,8 @@ deliveries = Table(
     Column("seq", _ID, primary_key=True),
     # what Slack keeps in the message's metadata, so that it can be looked for
     Column("id", String(32), nullable=False),
-    Column("incident", _ID, ForeignKey("incidents.id"), nullable=False),
+    # NULL: a proposal, which has none
+    Column("incident", _ID, ForeignKey("incidents.id")),
     Column("kind", String(20), nullable=False),
     Column("destination", String(40), nullable=False),
     Column("template", String(60), nullable=False),
@@ -210,4 +212,120 @@ switches = Table(
     Column("frozen_by", String(40)),
     Column("frozen_at", Moment),
     Column("reason", Text, nullable=False),
+)
+
+# An alert is its fingerprint and when it began; whatever else is told of it, is told of the same one.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    # NULL: it fires
+    Column("ends_at", Moment),
+    Column("seen_at", Moment, nullable=False),
+    # whether what is stored here has been worked into the incident
+    Column("told", Boolean, nullable=False),
+    UniqueConstraint("fingerprint", "starts_at"),
+    Index("ix_alerts_key", "key", "told"),
+    Index("ix_alerts_seen_at", "seen_at"),
+    sqlite_autoincrement=True,
+)
+
+# One row a key, which whoever works its alerts in holds: so that a key has one open incident.
+alert_keys = Table(
+    "alert_keys",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    # the labels that make it
+    Column("named", JSON, nullable=False),
+    # what the newest alert's rule says: open, propose or note
+    Column("does", String(10), nullable=False),
+    Column("severity", String(2), nullable=False),
+    Column("target", String(200), nullable=False),
+    Column("incident", _ID, ForeignKey("incidents.id")),
+    # the card that proposes an incident; a new one for each time that the key fires anew
+    Column("proposal", String(32)),
+    Column("triage", String(32)),
+    # the newest payload left alerts out
+    Column("truncated", Boolean, nullable=False),
+    # alerts wait to be worked in
+    Column("waiting", Boolean, nullable=False),
+    # when a triage is to run, when it is to be asked whether the incident is over, and when that was asked last
+    Column("triage_at", Moment),
+    Column("ask_at", Moment),
+    Column("asked_at", Moment),
+    Column("lease_until", Moment),
+    UniqueConstraint("proposal"),
+    Index("ix_alert_keys_waiting", "waiting"),
+    Index("ix_alert_keys_triage_at", "triage_at"),
+    Index("ix_alert_keys_ask_at", "ask_at"),
+    Index("ix_alert_keys_incident", "incident"),
+)
+
+# How the provider fares, one row an open incident.
+watches = Table(
+    "watches",
+    metadata,
+    Column("incident", _ID, ForeignKey("incidents.id"), primary_key=True, autoincrement=False),
+    # the incidents on the provider's page that the timeline has been told of, and that last
+    Column("provider", JSON, nullable=False),
+    # why the page could not be read when it was last looked at; empty: it could
+    Column("unread", Text, nullable=False),
+    # how often in a row the API was well, and whether that was announced
+    Column("successes", Integer, nullable=False),
+    Column("announced", Boolean, nullable=False),
+    Column("page_at", Moment),
+    Column("probe_at", Moment),
+    # the earlier of both; NULL: it is over
+    Column("due_at", Moment),
+    Column("lease_until", Moment),
+    Index("ix_watches_due_at", "due_at"),
+)
+
+public_incidents = Table(
+    "public_incidents",
+    metadata,
+    Column("incident", _ID, ForeignKey("incidents.id"), primary_key=True, autoincrement=False),
+    Column("slug", String(32), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("impact", String(10), nullable=False),
+    Column("components", JSON, nullable=False),
+    Column("began_at", Moment, nullable=False),
+    Column("resolved_at", Moment),
+    UniqueConstraint("slug"),
+    Index("ix_public_incidents_began_at", "began_at"),
+    Index("ix_public_incidents_status", "status"),
+)
+
+public_updates = Table(
+    "public_updates",
+    metadata,
+    Column("seq", _ID, primary_key=True),
+    Column("incident", _ID, ForeignKey("public_incidents.incident"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("workaround", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("by", String(40), nullable=False),
+    UniqueConstraint("incident", "number"),
+    sqlite_autoincrement=True,
+)
+
+# What somebody has filled in and not yet sent.
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("incident", _ID, ForeignKey("incidents.id"), nullable=False),
+    Column("by", String(40), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("held", JSON, nullable=False),
 )

@@ -55,11 +55,15 @@ async def tell(
     await connection.execute(update(incidents).where(incidents.c.id == number).values(after))
 
 
-async def enqueue(connection: AsyncConnection, messages: Sequence[tuple[int, Outgoing]], now: datetime) -> None:
+# There is one of each, which is brought up to date.
+_CARDS = ("card", "run", "proposal", "status")
+
+
+async def enqueue(connection: AsyncConnection, messages: Sequence[tuple[int | None, Outgoing]], now: datetime) -> None:
     """A card that there is already is asked for anew; everything else is a row of its own."""
     rows = []
     for number, message in messages:
-        if message.kind in ("card", "run"):
+        if message.kind in _CARDS:
             asked = await _ask_for_card(connection, number, message, now)
             if asked:
                 continue
@@ -68,10 +72,10 @@ async def enqueue(connection: AsyncConnection, messages: Sequence[tuple[int, Out
         await connection.execute(insert(deliveries), rows)
 
 
-async def _ask_for_card(connection: AsyncConnection, number: int, message: Outgoing, now: datetime) -> bool:
-    """Whether there was one: the run's, or the one of ``message.to``, or for HOME every card of the incident."""
+async def _ask_for_card(connection: AsyncConnection, number: int | None, message: Outgoing, now: datetime) -> bool:
+    """Whether there was one: by its id, or the one of ``message.to``, or for HOME every card of the incident."""
     held = (deliveries.c.incident == number) & (deliveries.c.kind == message.kind)
-    if message.kind == "run":
+    if message.kind in ("run", "proposal"):
         held &= deliveries.c.template == message.template
     elif message.to != "home":
         held &= deliveries.c.destination == message.to

@@ -1,0 +1,181 @@
+"""Sends one delivery by its kind: a card, a post, a page, what a status page is to say, an incident's own channel."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.domain import acts
+from bot.domain.incident import HOME, Incident, Outgoing
+from bot.domain.naming import channel_name
+from bot.domain.policy import Policy
+from bot.domain.publication import component_states
+from bot.domain.telling import STATUS
+from bot.errors import Forbidden, MessageError, UpstreamError
+from bot.handlers.cards import Cards
+from bot.ports import Clock, Delivery, MessageRef, Messenger, Pager, Reply, StatusPage, Store
+
+logger = logging.getLogger(__name__)
+
+_EARLIER = timedelta(minutes=2)
+# More incidents than that are not open at once, on a page that anybody reads.
+_OPEN = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """``pagers`` empty: nobody is paged, which the message about the escalation says.
+
+    ``components``: what the status pages list; ``wake`` is called when there is more to send.
+    """
+
+    store: Store
+    messenger: Messenger
+    pagers: Sequence[Pager]
+    pages: Mapping[str, StatusPage]
+    components: Sequence[str]
+    clock: Clock
+    policy: Policy
+    wake: Callable[[], None]
+
+    async def send(self, delivery: Delivery) -> MessageRef | None:
+        """Once; where it stands now. Raises BotError."""
+        message = delivery.message
+        incident = None if delivery.incident is None else await self.store.incident(delivery.incident)
+        if incident is None:
+            return None
+        match message.kind:
+            case "card":
+                return await self._card(delivery, incident)
+            case "run":
+                return await self._run(delivery, incident)
+            case "post" | "notice":
+                return await self._post(delivery, incident)
+            case "status":
+                return await self._status(delivery, incident)
+            case "channel":
+                await self._own_channel(incident)
+            case "page":
+                await self._page(message, incident)
+        return None
+
+    async def _card(self, delivery: Delivery, incident: Incident) -> MessageRef:
+        channel = incident.channel if delivery.message.to == HOME else delivery.message.to
+        shown = await self._keyed(delivery, await self._cards.incident(incident), channel)
+        if delivery.ts != shown.ts:
+            await self._pin(shown)
+        return shown
+
+    async def _run(self, delivery: Delivery, incident: Incident) -> MessageRef | None:
+        """A mitigation's card: where it was posted it stays, though the incident moves to a channel of its own."""
+        reply = await self._cards.run(incident, delivery.message.template)
+        if reply is None:
+            return None
+        channel = incident.home
+        if incident.own_channel and await self._found(delivery, incident.channel, None):
+            channel = incident.channel  # it was sent there, and the answer lost, before the incident moved
+        return await self._keyed(delivery, reply, channel)
+
+    @property
+    def _cards(self) -> Cards:
+        return Cards(store=self.store, policy=self.policy, pages=self.pages)
+
+    async def _keyed(self, delivery: Delivery, reply: Reply, channel: str) -> MessageRef:
+        """The one message of a card, in its place if it stands, else posted in ``channel``."""
+        held = await self._found(delivery, channel, None)
+        if held is None and delivery.channel and delivery.ts:
+            held = MessageRef(channel=delivery.channel, ts=delivery.ts)
+        shown = None if held is None else await self._shown_anew(held, reply, delivery)
+        return shown or await self.messenger.post(channel, reply, delivery=delivery.id)
+
+    async def _shown_anew(self, card: MessageRef, reply: Reply, delivery: Delivery) -> MessageRef | None:
+        """The card as it is now; None: somebody has deleted it, and there is no other yet."""
+        try:
+            await self.messenger.update(card, reply)
+        except MessageError as error:
+            if error.code != "message_not_found":
+                raise
+        else:
+            return card
+        other = await self._looked_up(delivery, card.channel, None)
+        if other is None or other == card:
+            return None
+        await self.messenger.update(other, reply)
+        return other
+
+    async def _pin(self, card: MessageRef) -> None:
+        """Raises MessageError where it may work later."""
+        try:
+            await self.messenger.pin(card)
+        except MessageError as error:
+            if error.passing:
+                raise
+            logger.warning("the card was not pinned: %s", error)
+
+    async def _post(self, delivery: Delivery, incident: Incident) -> MessageRef:
+        message = delivery.message
+        channel, thread = await self._place(message, incident)
+        found = await self._found(delivery, channel, thread)
+        known = {"incident": incident, "pagers": bool(self.pagers)}
+        reply = Reply(template=message.template, context={**message.context, **known})
+        if found is not None:
+            await self.messenger.complete(
+                found, reply, thread_ts=thread, delivery=delivery.id, since=delivery.created_at - _EARLIER
+            )
+            return found
+        return await self.messenger.post(
+            channel, reply, thread_ts=thread, aloud=message.aloud and thread is not None, delivery=delivery.id
+        )
+
+    async def _place(self, message: Outgoing, incident: Incident) -> tuple[str, str | None]:
+        """(channel, thread) of a post."""
+        if message.kind == "notice":
+            first = await self.store.first_notice(incident.id, message.to)
+            return message.to, None if first is None else first.ts
+        if message.to != HOME:
+            return message.to, None
+        card = await self.store.card(incident.id, incident.home)
+        # in a channel of its own everything stands in the channel
+        return incident.home, None if card is None or incident.own_channel else card.ts
+
+    async def _status(self, delivery: Delivery, incident: Incident) -> MessageRef | None:
+        name = delivery.message.to.removeprefix(STATUS)
+        page, public = self.pages.get(name), await self.store.public(incident.id)
+        if page is None:
+            raise Forbidden(f"the status page {name} is not configured any more")
+        if public is None:
+            return None
+        states = component_states(self.components, await self.store.public_incidents(open_only=True, limit=_OPEN))
+        return MessageRef(channel=name, ts=await page.publish(public, states, known=delivery.ts))
+
+    async def _found(self, delivery: Delivery, channel: str, thread: str | None) -> MessageRef | None:
+        """The message, where an earlier attempt may have sent it without our knowing."""
+        return None if delivery.ts is not None else await self._looked_up(delivery, channel, thread)
+
+    async def _looked_up(self, delivery: Delivery, channel: str, thread: str | None) -> MessageRef | None:
+        if not delivery.unsure:
+            return None
+        since = delivery.created_at - _EARLIER
+        return await self.messenger.find(channel, delivery.id, since=since, thread_ts=thread)
+
+    async def _own_channel(self, incident: Incident) -> None:
+        if incident.own_channel is not None:
+            return
+        channel = await self.messenger.make_channel(channel_name(incident, self.policy))
+        # before it is stored: whoever takes over from a process that died here looks no further than what is stored
+        await self.messenger.invite(channel, sorted({incident.declared_by, *incident.roles.values()}))
+        now = self.clock.now()
+        await self.store.save(incident, acts.moved_to(incident, channel, now), now=now)
+        self.wake()
+
+    async def _page(self, message: Outgoing, incident: Incident) -> None:
+        if not self.pagers:
+            logger.warning("nobody is paged for %s: no pager is configured", incident.name)
+        failed: list[UpstreamError] = []
+        for pager in self.pagers:
+            try:
+                await pager.page(message.template, incident)
+            except UpstreamError as error:
+                failed.append(error)  # the others ring all the same
+        if failed:
+            raise min(failed, key=lambda error: isinstance(error, Forbidden))
