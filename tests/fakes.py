@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from bot.configuration import load
+from bot.domain.publication import ComponentState, PublicIncident, PublicStatus
 from bot.errors import BotError, Changed, Forbidden, NotFound
 from bot.ports import Exchange, ProbeRun, Sample, Series, ServiceKey
 from bot.sandbox.kubernetes_patch import merge_patch
@@ -215,3 +216,26 @@ def probe_run(**overrides: Any) -> ProbeRun:
         "once": read_each_time,
     }
     return ProbeRun(**{**fields, **overrides})
+
+
+@dataclass
+class FakePage:
+    """A status page that remembers what it was asked to say; while ``error`` is set it raises that."""
+
+    name: str = "fake"
+    error: BotError | None = None
+    said: list[tuple[int, PublicStatus, str | None]] = field(default_factory=list)
+    """(updates, status, known) of each call that succeeded."""
+    states: Mapping[str, ComponentState] = field(default_factory=dict)
+
+    async def publish(
+        self, incident: PublicIncident, states: Mapping[str, ComponentState], *, known: str | None
+    ) -> str:
+        if self.error is not None:
+            raise self.error
+        self.said.append((len(incident.updates), incident.status, known))
+        self.states = states
+        return f"{self.name}-{incident.slug}"
+
+    def link(self, incident: PublicIncident, known: str | None) -> str | None:
+        return f"https://status.example/{incident.slug}"

@@ -117,7 +117,8 @@ class DeliveryHandler:
             await self._tell_unpublished(delivery, error)
         except (UpstreamError, Conflict) as error:
             await self._again(delivery, str(error), unsure=True)
-            await self._show_page(delivery)
+            if delivery.error is None:
+                await self._show_page(delivery)
         except StoreError:
             raise
         except BotError as error:
@@ -128,21 +129,21 @@ class DeliveryHandler:
             await self._again(delivery, type(error).__name__, unsure=True)
         else:
             await self.store.sent(delivery, ref)
-            await self._show_page(delivery)
+            if delivery.ts is None or delivery.error is not None:
+                await self._show_page(delivery)
 
     async def _show_page(self, delivery: Delivery) -> None:
-        """The card says how far a status page is: after the first attempt, and once it has worked."""
-        if delivery.message.kind == "status" and (delivery.ts is None or delivery.error) and delivery.attempts <= 2:
-            await self._tell(delivery.incident, CARD, f"shown:{delivery.id}:{delivery.wanted}:{delivery.attempts}")
+        """The card says how far a status page is."""
+        if delivery.message.kind == "status":
+            await self._tell(delivery.incident, CARD)
 
     async def _tell_unpublished(self, delivery: Delivery, error: Forbidden) -> None:
         """Tells the incident's people that the public was not told, and why."""
-        if delivery.message.kind != "status":
-            return
-        context = {"page": delivery.message.to.removeprefix(STATUS), "why": str(error)}
-        told = Outgoing(kind="post", to=HOME, template="unpublished", context=context)
-        for message, what in ((told, "unpublished"), (CARD, "shown")):
-            await self._tell(delivery.incident, message, f"{what}:{delivery.id}:{delivery.wanted}")
+        if delivery.message.kind == "status":
+            context = {"page": delivery.message.to.removeprefix(STATUS), "why": str(error)}
+            told = Outgoing(kind="post", to=HOME, template="unpublished", context=context)
+            await self._tell(delivery.incident, told, f"unpublished:{delivery.id}:{delivery.wanted}")
+            await self._show_page(delivery)
 
     async def _failed(self, delivery: Delivery, error: MessageError) -> None:
         if error.retry_after_s is not None:
@@ -191,7 +192,7 @@ class DeliveryHandler:
         there = replace(message, to=HOME, context={**message.context, "instead_of": message.to})
         return await self._tell(delivery.incident, there, f"instead:{delivery.id}")
 
-    async def _tell(self, number: int | None, message: Outgoing, request: str) -> bool:
+    async def _tell(self, number: int | None, message: Outgoing, request: str | None = None) -> bool:
         """Whether ``message`` waits to be sent; the same ``request`` makes one."""
         if number is None:
             return False
@@ -210,7 +211,7 @@ class DeliveryHandler:
         except AlreadyDone:
             return True
         except StoreError as gone:
-            logger.warning("%s: %s", request, gone)
+            logger.warning("%s: %s", request or message.kind, gone)
         return False
 
 
