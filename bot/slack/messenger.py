@@ -66,6 +66,8 @@ class SlackMessenger:
     answered: Callable[[], None] = lambda: None
     patience_s: float = _PATIENCE_S
     """How long a call may wait where Slack says when to ask again; what waits in the store needs none."""
+    pace_s: float | None = None
+    """The time between two posts in a channel; None: Slack's own."""
     _next_post: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     async def hello(self) -> dict[str, Any]:
@@ -294,7 +296,7 @@ class SlackMessenger:
             for quiet in [name for name, free in self._next_post.items() if free <= now]:
                 del self._next_post[quiet]
         turn = max(now, self._next_post[channel])
-        self._next_post[channel] = turn + _PACE_S
+        self._next_post[channel] = turn + (_PACE_S if self.pace_s is None else self.pace_s)
         if turn > now:
             await asyncio.sleep(turn - now)
 

@@ -19,6 +19,7 @@ from bot.render import Renderer
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message, Workspace
+from bot.sandbox.slack.faults import CUT, LOST, late, rate_limited, server_error
 from bot.slack.messenger import SlackMessenger, web_client
 from bot.store.sql import SqlStore
 from tests.databases import copy_of, store_at
@@ -27,6 +28,15 @@ from tests.fakes import FakeClock
 ROBIN, ADA, HERE = "U0REQUESTER", "U0APPROVER", "C0INCIDENTS"
 TIMEOUT_S = 1
 POLICY = Policy(own_channel=True)
+ONE_FAULT = {
+    "429": rate_limited(1),
+    "429 for a minute": rate_limited(60),
+    "500": server_error(),
+    "503": server_error(503),
+    "too late": late(TIMEOUT_S + 0.5),
+    "lost": LOST,
+    "cut": CUT,
+}
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,7 @@ async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
         renderer=Renderer(),
         network=settings.network,
         patience_s=0.0,
+        pace_s=0.0,
     )
     deliveries = DeliveryHandler(store=store, messenger=messenger, pagers=(), clock=clock, policy=Policy())
     incidents = IncidentHandler(store=store, clock=clock, policy=Policy(), wake=deliveries.wake)

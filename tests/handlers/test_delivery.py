@@ -10,18 +10,8 @@ from bot.domain import acts
 from bot.domain.acts import Update
 from bot.domain.incident import Incident, Outgoing, Priority, Role, Status
 from bot.domain.policy import Policy
-from bot.sandbox.slack.faults import CUT, LOST, Fault, late, rate_limited, refused, server_error
-from tests.handlers.conftest import ADA, HERE, ROBIN, TIMEOUT_S, World
-
-ONE_FAULT = {
-    "429": rate_limited(1),
-    "429 for a minute": rate_limited(60),
-    "500": server_error(),
-    "503": server_error(503),
-    "too late": late(TIMEOUT_S + 0.5),
-    "lost": LOST,
-    "cut": CUT,
-}
+from bot.sandbox.slack.faults import LOST, Fault, late, rate_limited, refused, server_error
+from tests.handlers.conftest import ADA, HERE, ONE_FAULT, ROBIN, TIMEOUT_S, World
 
 
 @pytest.mark.parametrize("fault", ONE_FAULT.values(), ids=ONE_FAULT)

@@ -11,10 +11,8 @@ from bot.domain.policy import ApprovalRule, Mitigations, Policy
 from bot.domain.runs import Approval, Circumstances, Outcome, Run, RunChange
 from bot.sandbox.slack import Message
 from bot.sandbox.slack.faults import LOST, Fault
-from tests.handlers.test_delivery import ADA, HERE, ONE_FAULT, ROBIN, World, world
+from tests.handlers.conftest import ADA, HERE, ONE_FAULT, ROBIN, World
 from tests.runs import a_plan, a_run
-
-__all__ = ["world"]
 
 LIMITS = Mitigations(approvers=(ApprovalRule(users=frozenset({ADA})),))
 
