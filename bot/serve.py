@@ -92,8 +92,8 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
-def wired(settings: Settings, asks: Prober, store: SqlStore) -> Bot:
-    """All parts, put together; nothing listens or connects yet."""
+def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | None = None) -> Bot:
+    """All parts, put together; nothing listens or connects yet. ``pace_s``: as SlackMessenger's."""
     readiness, tasks, renderer = Readiness(), Tasks(), Renderer(settings.templates_dir)
     tasks.start(_warm_up(settings, asks, renderer), "the warm-up")
     messenger = SlackMessenger(
@@ -101,6 +101,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore) -> Bot:
         renderer=renderer,
         network=settings.network,
         answered=lambda: readiness.answered("Slack"),
+        pace_s=pace_s,
     )
     http = next(iter(asks.worlds.values())).http
     pages = status_pages(settings, http)

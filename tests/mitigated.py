@@ -102,7 +102,7 @@ async def world_in(
     store = store_at(url)
     try:
         async with prober(settings) as asks:
-            bot = wired(settings, asks, store)
+            bot = wired(settings, asks, store, pace_s=0)
             await bot.tasks.drain(20)
             declaration = Declaration(target="default", title="Completions fail", severity=Severity.P3, channel="C1")
             incident = await bot.incidents.declare(declaration, ROBIN, "view:1")

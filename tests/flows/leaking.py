@@ -280,7 +280,7 @@ async def leaky_room(folder: Path, url: str, policy: Mitigations) -> AsyncIterat
         settings = replace(load(environ), policy=Policy(mitigations=policy))
         with logged() as records:
             async with prober(settings) as asks:
-                bot = wired(settings, asks, store)
+                bot = wired(settings, asks, store, pace_s=0)
                 sandbox.slack.request_url = (
                     await sandbox.serve(application(bot.readiness, bot.slack.app)) + "/slack/events"
                 )

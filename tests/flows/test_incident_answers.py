@@ -67,7 +67,7 @@ async def served(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterato
     await sandbox.start()
     settings, store = load(sandbox.environment()), store_at(copy_of("SQLite", tmp_path, request))
     async with prober(settings) as asks:
-        bot = wired(settings, asks, store)
+        bot = wired(settings, asks, store, pace_s=0)
         sandbox.slack.request_url = await sandbox.serve(application(bot.readiness, bot.slack.app)) + "/slack/events"
         yield Served(bot, sandbox)
         await bot.tasks.drain(5)

@@ -22,7 +22,6 @@ from bot.domain.runs import REVERT, WORKED_ON, Outcome, State
 from bot.handlers import applying, planning
 from bot.handlers.mitigation import Asked
 from bot.serve import Bot, wired
-from bot.slack import messenger
 from bot.worlds import prober
 from tests.databases import store_at
 from tests.kill.story import ADA, ROBIN, Points, Told
@@ -125,7 +124,6 @@ ACTS = (
 
 def play(environ: dict[str, str], alone: bool, without: str, orders: Connection) -> None:
     """Entry of the process, which is given what :func:`tests.kill.story.play` is; it plays until it is killed."""
-    messenger._PACE_S = 0.0
     if without in (LOOK, LOOK_AND_PINS):
         vars(applying).update(within=_without_annotations)
     if without == LOOK_AND_PINS:
@@ -168,7 +166,7 @@ async def _obey(environ: dict[str, str], alone: bool, points: Points, orders: Co
         await store.end_leases()
     event.listen(store.engine.sync_engine, "commit", points.note)
     async with prober(settings) as asks:
-        bot = wired(settings, asks, store)
+        bot = wired(settings, asks, store, pace_s=0)
         await bot.tasks.drain(20)
         # until the process is killed
         _parts = [asyncio.create_task(bot.driver.work()), asyncio.create_task(bot.deliveries.work())]

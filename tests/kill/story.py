@@ -32,7 +32,6 @@ from bot.configuration import load
 from bot.errors import BotError
 from bot.render import Renderer
 from bot.serve import Bot, wired
-from bot.slack import messenger
 from bot.slack.messenger import SlackMessenger
 from bot.store import runs, sql
 from bot.worlds import prober
@@ -194,7 +193,6 @@ def play(environ: dict[str, str], alone: bool, without: str, orders: Connection)
     act says or only what a tick at its time does. ``alone``: what is held is held by the dead, whose leases are not
     waited for.
     """
-    messenger._PACE_S = 0.0  # Slack's pace is not what is looked at, and takes a second a message
     if without == LOOK_UP:
         SlackMessenger.find = _nothing  # type: ignore[method-assign]
     elif without == REQUESTS:
@@ -232,7 +230,7 @@ async def _wired_once() -> None:
     settings = load({**slack, "DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1/nothing"})
     store = store_at(settings.database_url)  # which connects when it is first asked
     async with prober(settings) as asks:
-        await wired(settings, asks, store).tasks.drain(20)
+        await wired(settings, asks, store, pace_s=0).tasks.drain(20)
     await store.close()
 
 
@@ -243,7 +241,7 @@ async def _obey(environ: dict[str, str], alone: bool, points: Points, orders: Co
         await store.end_leases()
     event.listen(store.engine.sync_engine, "commit", points.note)
     async with prober(settings) as asks:
-        bot = wired(settings, replace(asks, clock=clock), store)
+        bot = wired(settings, replace(asks, clock=clock), store, pace_s=0)
         await bot.tasks.drain(20)
         while (order := orders.recv()) is not None:
             index, number, die_at, heard = order
