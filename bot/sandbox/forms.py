@@ -7,7 +7,7 @@ from typing import Any
 from multidict import MultiMapping
 
 from bot.sandbox.slack import View
-from bot.sandbox.slack.filling import STATEFUL, elements
+from bot.sandbox.slack.filling import STATEFUL, elements, initial_state, shown_state
 
 _MANY = ("multi_static_select", "checkboxes", "multi_users_select")
 
@@ -36,11 +36,12 @@ def errors(view: View) -> dict[str, str]:
     return {name: view.errors[block["block_id"]] for name, block, _ in fields(view) if block["block_id"] in view.errors}
 
 
-def initial(element: dict[str, Any]) -> list[str]:
-    """What is chosen, or written, from the start."""
-    chosen = element.get("initial_options") or ([element["initial_option"]] if element.get("initial_option") else [])
-    people = element.get("initial_users") or [element.get("initial_user")]
-    written = [element.get("initial_value"), local_time(element.get("initial_date_time"))]
+def initial(element: dict[str, Any], view: View | None = None, block: dict[str, Any] | None = None) -> list[str]:
+    """What is chosen, or written, from the start or as it was typed before the view was covered by another."""
+    held = initial_state(element) if view is None or block is None else shown_state(view, block, element)
+    chosen = held.get("selected_options") or [one for one in (held.get("selected_option"),) if one]
+    people = held.get("selected_users") or [held.get("selected_user")]
+    written = [held.get("value"), local_time(held.get("selected_date_time"))]
     return [option["value"] for option in chosen] + [str(one) for one in (*people, *written) if one]
 
 

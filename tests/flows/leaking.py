@@ -166,7 +166,7 @@ class Leaky(Room):
             yield f"a call of {call.method}", json.dumps(call.arguments, default=str)
         for message in self.slack.messages:
             yield "a message", f"{message.all_text} {message.metadata}"
-        for view in (*self.slack.views.values(), *self.slack.homes.values()):
+        for view in (*self.slack.modals(), *self.slack.homes.values()):
             yield "a view", json.dumps(view.body)
         for answer in self.answers:
             yield "an answer to a form", str(answer)

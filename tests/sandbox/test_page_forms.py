@@ -137,6 +137,34 @@ async def test_escape_and_cancel_close_a_modal_and_what_is_required_is_not_sent(
     assert opened.bot.submitted == []
 
 
+async def test_a_preview_covers_the_form_and_back_shows_what_was_typed(opened: Open) -> None:
+    page, bot = opened.page, opened.bot
+    preview = modal({"type": "section", "text": text("so it looks")}, title=text("Preview"), close=text("Back"))
+    bot.answers = [{"response_action": "push", "view": preview}, {"response_action": "clear"}]
+    bot.view = modal(
+        entry("title", "plain_text_input", initial_value="Slow answers"),
+        entry("severity", "static_select", options=SEVERITIES, initial_option=SEVERITIES[1]),
+        entry("parts", "checkboxes", options=SEVERITIES, optional=True),
+    )
+    await page.get_by_label("Message").fill("/mistral open")
+    await page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Declare")
+    await dialog.get_by_label("title").fill("Nothing works")
+    await dialog.get_by_label("severity").select_option("p1")
+    await dialog.get_by_role("checkbox", name="P1").check()
+    await dialog.get_by_role("button", name="Declare").click()
+    above = page.get_by_role("dialog", name="Preview")
+    await expect(above.get_by_text("so it looks")).to_be_visible()
+    await shot(page, "preview")
+    await above.get_by_role("button", name="Back").click()
+    await expect(dialog.get_by_label("title")).to_have_value("Nothing works")
+    await expect(dialog.get_by_label("severity")).to_have_value("p1")
+    await expect(dialog.get_by_role("checkbox", name="P1")).to_be_checked()
+    await dialog.get_by_role("button", name="Declare").click()
+    await expect(dialog).to_be_hidden()
+    assert opened.sandbox.slack.workspace.views == {}
+
+
 async def test_a_new_channel_appears_and_its_card_is_pinned_clicked_and_noted(opened: Open) -> None:
     page, bot, slack = opened.page, opened.bot, opened.sandbox.slack.workspace
     seen: list[dict[str, Any]] = bot.seen

@@ -222,6 +222,71 @@ async def test_a_trigger_opens_one_view_and_soon(sandbox: Sandbox, bot: Bot) -> 
     assert await refused(bot.triggers[-1]) == "expired_trigger_id"
 
 
+async def test_a_view_that_is_pushed_covers_the_form_and_back_shows_what_was_typed(sandbox: Sandbox, bot: Bot) -> None:
+    slack = sandbox.slack.workspace
+    parts = entry("parts", "multi_static_select", options=[option("p1"), option("p2")], optional=True)
+    bot.view = modal(entry("title", "plain_text_input"), parts)
+    form = await opened(sandbox)
+    preview = modal({"type": "section", "text": text("so it looks")}, title=text("Preview"))
+    bot.answers = [{"response_action": "push", "view": preview}] * 2
+    await slack.submit(form, {"title": {"a": "typed"}, "parts": {"a": ["p2"]}})
+    top = slack.views["U0REQUESTER"]
+    assert (top.title, top.payload()["previous_view_id"], top.payload()["root_view_id"]) == (
+        "Preview",
+        form.id,
+        form.id,
+    )
+    await slack.close(top)
+    assert slack.views["U0REQUESTER"] is form
+    await slack.submit(form)
+    typed = bot.submitted[-1]["view"]["state"]["values"]
+    assert typed["title"]["a"]["value"] == "typed"
+    assert typed["parts"]["a"]["selected_options"] == [option("p2")]
+
+
+async def test_an_acknowledgement_alone_goes_back_and_clear_closes_all_that_is_open(sandbox: Sandbox, bot: Bot) -> None:
+    slack, push = sandbox.slack.workspace, {"response_action": "push", "view": modal()}
+    form = await opened(sandbox)
+    bot.answers = [push, {}, push, push, {"response_action": "clear"}]
+    told = {"title": {"a": "x"}}
+    await slack.submit(form, told)
+    await slack.submit(slack.views[form.user], told)
+    assert slack.views[form.user] is form
+    for _ in range(3):
+        await slack.submit(slack.views[form.user], told)
+    assert slack.views == {}
+
+
+async def test_slack_takes_no_fourth_view_and_a_second_click_pushes_no_second_one(sandbox: Sandbox, bot: Bot) -> None:
+    slack, push = sandbox.slack.workspace, {"response_action": "push", "view": modal()}
+    form, told = await opened(sandbox), {"title": {"a": "x"}}
+    bot.answers = [push] * 4
+    await asyncio.gather(*(slack.submit(form, told) for _ in range(2)))
+    assert len(slack.views[form.user].stack) == 2
+    await slack.submit(slack.views[form.user], told)
+    with pytest.raises(LookupError, match="push_limit_reached"):
+        await slack.submit(slack.views[form.user], told)
+
+
+async def test_a_view_is_pushed_by_a_trigger_upon_a_modal_that_is_open(sandbox: Sandbox, bot: Bot) -> None:
+    slack = sandbox.slack.workspace
+    await slack.command("wait")
+    with pytest.raises(SlackApiError, match="not_found"):
+        await bot.client.views_push(trigger_id=bot.triggers[-1], view=modal())
+    form = await opened(sandbox)
+    for number in range(2):
+        await slack.command("wait")
+        await bot.client.views_push(trigger_id=bot.triggers[-1], view=modal(title=text(f"upon it {number}")))
+        with pytest.raises(SlackApiError, match="exchanged_trigger_id"):
+            await bot.client.views_push(trigger_id=bot.triggers[-1], view=modal())
+    assert [one.title for one in slack.views[form.user].stack] == ["upon it 1", "upon it 0", "Declare"]
+    await bot.client.views_update(view_id=form.id, view=modal(title=text("beneath")))
+    assert slack.views[form.user].stack[-1].title == "beneath"
+    await slack.command("wait")
+    with pytest.raises(SlackApiError, match="push_limit_reached"):
+        await bot.client.views_push(trigger_id=bot.triggers[-1], view=modal())
+
+
 async def test_a_view_is_updated_by_its_id_while_its_hash_is_known(sandbox: Sandbox, bot: Bot) -> None:
     view = await opened(sandbox)
     old = view.hash

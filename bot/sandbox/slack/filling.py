@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from bot.sandbox.slack.model import View
+
 Values = Mapping[str, Mapping[str, Any]]
 _TEXT = ("plain_text_input", "email_text_input", "url_text_input", "number_input")
 # element type -> (the state's key, the element's key of what is filled in from the start)
@@ -37,16 +39,21 @@ def options(element: dict[str, Any]) -> list[dict[str, Any]]:
     return [option for group in groups for option in group["options"]]
 
 
-def state(blocks: list[dict[str, Any]], given: Values, users: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The state's values; raises LookupError for what a person could not do in Slack's client."""
+def state(view: View, given: Values, users: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The state's values; raises LookupError for what a person could not do in Slack's client.
+
+    What is not ``given`` stays as it was typed before, or else as it was filled in from the start.
+    """
     values: dict[str, dict[str, Any]] = {}
     left = {(block, action): value for block, actions in given.items() for action, value in actions.items()}
-    for block in blocks:
+    for block in view.blocks:
         for element in elements(block):
             if element["type"] not in STATEFUL:
                 continue
             place = (block["block_id"], element["action_id"])
-            held = element_state(element, left.pop(place), users) if place in left else initial_state(element)
+            held = (
+                element_state(element, left.pop(place), users) if place in left else shown_state(view, block, element)
+            )
             values.setdefault(place[0], {})[place[1]] = held
             if block["type"] == "input" and not block.get("optional") and not _filled(held):
                 raise LookupError(f"{place} has to be filled in: {block['label']['text']}")
@@ -61,6 +68,12 @@ def _places(values: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
 
 def _filled(held: dict[str, Any]) -> bool:
     return any(value not in (None, "", []) for key, value in held.items() if key != "type")
+
+
+def shown_state(view: View, block: dict[str, Any], element: dict[str, Any]) -> dict[str, Any]:
+    """What the element holds on the screen: what was typed before, in an element of that kind, if anything."""
+    typed = view.typed.get(block["block_id"], {}).get(element["action_id"])
+    return typed if typed and typed["type"] == element["type"] else initial_state(element)
 
 
 def initial_state(element: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Memory:
         self.files: dict[str, bytes] = {}
         self.calls: list[Call] = []
         self.views: dict[str, View] = {}
-        """The modal that is open, by user."""
+        """The modal that is open, by user: the uppermost, where some were pushed upon each other."""
         self.homes: dict[str, View] = {}
         """What the bot published to each user's App Home."""
         self.triggers: dict[str, Trigger] = {}
@@ -83,7 +83,18 @@ class Memory:
         return self._found.get((channel, ts))
 
     def find_view(self, view_id: str) -> View | None:
-        return next((one for one in (*self.views.values(), *self.homes.values()) if one.id == view_id), None)
+        return next((one for one in (*self.modals(), *self.homes.values()) if one.id == view_id), None)
+
+    def modals(self) -> list[View]:
+        """All that are open, those too that lie beneath another."""
+        return [one for top in self.views.values() for one in top.stack]
+
+    def close_view(self, view: View) -> None:
+        """Shows the one beneath again, if there is one."""
+        if view.beneath is None:
+            self.views.pop(view.user, None)
+        else:
+            self.views[view.user] = view.beneath
 
     def channel(self, name: str) -> Channel:
         """The channel called ``name``; raises LookupError."""

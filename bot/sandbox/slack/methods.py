@@ -108,5 +108,6 @@ METHODS: dict[str, Callable[[Memory, Arguments], Answer]] = {
     "users.info": users_info,
     "views.open": views.views_open,
     "views.publish": views.views_publish,
+    "views.push": views.views_push,
     "views.update": views.views_update,
 }

@@ -107,7 +107,8 @@ class Message:
 class View:
     """A modal that is open to ``user``, or the App Home of theirs; ``body`` is what the bot sent.
 
-    ``errors`` are those that the bot last answered to a submission, by block.
+    ``errors`` are those that the bot last answered to a submission, by block; ``typed`` is the state with which it was
+    last submitted, which stays on the screen while the modal is open. ``beneath``: the modal that it was pushed upon.
     """
 
     id: str
@@ -115,6 +116,13 @@ class View:
     body: dict[str, Any]
     hash: str
     errors: dict[str, str] = field(default_factory=dict)
+    typed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    beneath: "View | None" = None
+
+    @property
+    def stack(self) -> "list[View]":
+        """This view and those beneath it, down to the first."""
+        return [self, *(self.beneath.stack if self.beneath else ())]
 
     @property
     def blocks(self) -> list[dict[str, Any]]:
@@ -146,8 +154,8 @@ class View:
             "team_id": TEAM,
             "state": {"values": values or {}},
             "hash": self.hash,
-            "previous_view_id": None,
-            "root_view_id": self.id,
+            "previous_view_id": self.beneath.id if self.beneath else None,
+            "root_view_id": self.stack[-1].id,
             "app_id": APP_ID,
             "app_installed_team_id": TEAM,
             "bot_id": BOT_ID,

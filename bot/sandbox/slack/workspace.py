@@ -8,7 +8,7 @@ from typing import Any
 from bot.sandbox.slack.filling import Values, element_state, elements, state
 from bot.sandbox.slack.limits import SlackRefusal, view_of
 from bot.sandbox.slack.memory import Memory
-from bot.sandbox.slack.methods_views import replace
+from bot.sandbox.slack.methods_views import pushed, replace
 from bot.sandbox.slack.model import APP_ID, BOT_USER, TEAM, Message, ResponseUrl, View
 from bot.sandbox.slack.scopes import ALL
 
@@ -148,21 +148,28 @@ class Workspace(Memory):
         LookupError for what Slack's client does not let through, and for an answer that it cannot show.
         A modal that has closed may be submitted once more, as a double click does.
         """
-        held = state(view.blocks, values or {}, self.people)
+        held = state(view, values or {}, self.people)
         payload = {"type": "view_submission", "view": view.payload(held), "response_urls": []}
         answer = (await self._interact(user or view.user, payload)).body or {}
-        self._answered(view, answer)
+        self._answered(view, held, answer)
         return answer
 
-    def _answered(self, view: View, answer: dict[str, Any]) -> None:
-        shown, action = self.find_view(view.id), answer.get("response_action")
-        if shown is None:
-            return  # submitted twice, and closed by the first
-        if action is None or action == "clear":
+    def _answered(self, view: View, held: dict[str, dict[str, Any]], answer: dict[str, Any]) -> None:
+        shown, action = self.views.get(view.user), answer.get("response_action")
+        if shown is None or shown.id != view.id:
+            return  # submitted twice, and closed or covered by the first
+        shown.typed = held
+        if action is None:
+            self.close_view(shown)
+        elif action == "clear":
             del self.views[shown.user]
-        elif action == "update":
+        elif action in ("update", "push"):
             try:
-                replace(self, shown, view_of(answer, "modal"))
+                body = view_of(answer, "modal")
+                if action == "push":
+                    pushed(self, shown, body)
+                else:
+                    replace(self, shown, body)
             except SlackRefusal as refusal:
                 raise LookupError(f"Slack cannot show the new view: {refusal.answer}") from refusal
         elif action == "errors":
@@ -176,8 +183,11 @@ class Workspace(Memory):
         self.changed()
 
     async def close(self, view: View) -> None:
-        """Somebody closes a modal; the bot is told where it asked to be."""
-        self.views.pop(view.user, None)
+        """Somebody closes a modal, or goes back to the one beneath; the bot is told where it asked to be."""
+        if view.body.get("clear_on_close"):
+            self.views.pop(view.user, None)
+        else:
+            self.close_view(view)
         self.changed()
         if view.body.get("notify_on_close"):
             await self._interact(view.user, {"type": "view_closed", "view": view.payload(), "is_cleared": False})
