@@ -226,14 +226,23 @@ alerts = Table(
     Column("labels", JSON, nullable=False),
     Column("summary", Text, nullable=False),
     Column("url", Text, nullable=False),
+    # what its rule says: open, propose or note, how severe, where
+    Column("does", String(10), nullable=False),
+    Column("severity", String(2), nullable=False),
+    Column("target", String(200), nullable=False),
     # NULL: it fires
     Column("ends_at", Moment),
+    # when it was told of last; of one that is over, when we heard of that
     Column("seen_at", Moment, nullable=False),
-    # whether what is stored here has been worked into the incident
+    # whether what is stored here has been worked in, and what it was worked into
     Column("told", Boolean, nullable=False),
+    Column("incident", _ID, ForeignKey("incidents.id")),
+    Column("proposal", String(32)),
     UniqueConstraint("fingerprint", "starts_at"),
     Index("ix_alerts_key", "key", "told"),
     Index("ix_alerts_seen_at", "seen_at"),
+    Index("ix_alerts_incident", "incident"),
+    Index("ix_alerts_proposal", "proposal"),
     sqlite_autoincrement=True,
 )
 
@@ -244,7 +253,7 @@ alert_keys = Table(
     Column("key", String(64), primary_key=True),
     # the labels that make it
     Column("named", JSON, nullable=False),
-    # what the newest alert's rule says: open, propose or note
+    # the strongest that the rules say of the alerts that fire: open, propose or note
     Column("does", String(10), nullable=False),
     Column("severity", String(2), nullable=False),
     Column("target", String(200), nullable=False),
@@ -252,12 +261,13 @@ alert_keys = Table(
     # the card that proposes an incident; a new one for each time that the key fires anew
     Column("proposal", String(32)),
     Column("triage", String(32)),
-    # the newest payload left alerts out
-    Column("truncated", Boolean, nullable=False),
+    # the groups of Alertmanager's whose newest payload left alerts out, each by a hash
+    Column("truncated", JSON, nullable=False),
     # alerts wait to be worked in
     Column("waiting", Boolean, nullable=False),
-    # when a triage is to run, when it is to be asked whether the incident is over, and when that was asked last
+    # when a triage is to run and how often it was begun, when it is to be asked whether the incident is over, and when that was asked last
     Column("triage_at", Moment),
+    Column("triages", Integer, nullable=False),
     Column("ask_at", Moment),
     Column("asked_at", Moment),
     Column("lease_until", Moment),

@@ -41,15 +41,22 @@ def _alerts() -> None:
         sa.Column("labels", sa.JSON(), nullable=False),
         sa.Column("summary", sa.Text(), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("does", sa.String(length=10), nullable=False),
+        sa.Column("severity", sa.String(length=2), nullable=False),
+        sa.Column("target", sa.String(length=200), nullable=False),
         sa.Column("ends_at", _MOMENT, nullable=True),
         sa.Column("seen_at", _MOMENT, nullable=False),
         sa.Column("told", sa.Boolean(), nullable=False),
+        sa.Column("incident", _ID, nullable=True),
+        sa.Column("proposal", sa.String(length=32), nullable=True),
+        sa.ForeignKeyConstraint(["incident"], ["incidents.id"], name=op.f("fk_alerts_incident")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
         sa.UniqueConstraint("fingerprint", "starts_at", name=op.f("uq_alerts_fingerprint_starts_at")),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_alerts_key", "alerts", ["key", "told"], unique=False)
-    op.create_index("ix_alerts_seen_at", "alerts", ["seen_at"], unique=False)
+    for column in ("seen_at", "incident", "proposal"):
+        op.create_index(f"ix_alerts_{column}", "alerts", [column], unique=False)
     op.create_table(
         "alert_keys",
         sa.Column("key", sa.String(length=64), nullable=False),
@@ -60,9 +67,10 @@ def _alerts() -> None:
         sa.Column("incident", _ID, nullable=True),
         sa.Column("proposal", sa.String(length=32), nullable=True),
         sa.Column("triage", sa.String(length=32), nullable=True),
-        sa.Column("truncated", sa.Boolean(), nullable=False),
+        sa.Column("truncated", sa.JSON(), nullable=False),
         sa.Column("waiting", sa.Boolean(), nullable=False),
         sa.Column("triage_at", _MOMENT, nullable=True),
+        sa.Column("triages", sa.Integer(), nullable=False),
         sa.Column("ask_at", _MOMENT, nullable=True),
         sa.Column("asked_at", _MOMENT, nullable=True),
         sa.Column("lease_until", _MOMENT, nullable=True),
