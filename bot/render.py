@@ -7,7 +7,7 @@ smuggled in. What is too long is cut with "…" and handed back as ``overflow`` 
 import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,6 +83,7 @@ class Renderer:
             duration=_duration,
             seconds=_seconds,
         )
+        self._plain = self._environment.overlay(finalize=None)
 
     def compile_all(self) -> None:
         """Compiles every template now (50 ms), so that the first message need not wait for its own."""
@@ -95,14 +96,34 @@ class Renderer:
         return self._message(f"slack/{reply.template}.j2", self._lines(reply), most)
 
     def view(self, reply: Reply) -> dict[str, Any]:
-        """The modal for ``reply``: the template's first line is the view, the others are its blocks."""
+        """The modal for ``reply``: the template's first line is the view, the others are its blocks.
+
+        What ``reply.thread`` holds is shown beneath, as it will be posted but for its buttons.
+        """
         name, (view, *blocks) = f"slack/{reply.template}.j2", self._lines(reply)
         if view.get("type") != "modal":
             raise errors.TemplateError(f"the template {name} does not begin with a modal")
         for part in ("title", "submit", "close"):
             if part in view:
                 view[part]["text"], _ = _cut(view[part]["text"], MODAL_TITLE)
-        return view | {"blocks": self._message(name, blocks, MODAL_BLOCKS).blocks}
+        messages = [self._message(name, blocks, MODAL_BLOCKS), *map(self.message, reply.thread)]
+        shown = [block for one in messages for block in self._whole(one)]
+        if len(shown) > MODAL_BLOCKS:
+            raise errors.TemplateError(f"the template {name} makes {len(shown)} blocks; Slack takes {MODAL_BLOCKS}")
+        return view | {"blocks": shown}
+
+    def text(self, template: str, context: Mapping[str, Any]) -> str:
+        """Plain text, in which nothing is escaped; ``template`` with its folder, such as ``updates/title.j2``."""
+        try:
+            rendered = self._plain.get_template(template).render(context)
+        except (TemplateError, ValueError, TypeError, AttributeError, LookupError) as error:
+            raise errors.TemplateError(f"the template {template} cannot be rendered: {error}") from error
+        return "\n".join(line.strip() for line in rendered.splitlines()).strip()
+
+    def _whole(self, message: Message) -> list[dict[str, Any]]:
+        """All of a message, to be shown in a modal."""
+        blocks = [*message.blocks, *(block for part in self.rest(message.overflow) for block in part)]
+        return [block for block in blocks if block["type"] != "actions"]
 
     def _lines(self, reply: Reply) -> list[dict[str, Any]]:
         name = f"slack/{reply.template}.j2"

@@ -21,6 +21,7 @@ from bot.handlers.planning import Planner
 from bot.handlers.probing import Prober
 from bot.handlers.rotation import Rotation
 from bot.handlers.triage import TriageHandler
+from bot.handlers.updating import UpdateHandler
 from bot.handlers.verifying import Verifier
 from bot.mitigations import load as load_remedies
 from bot.pagers import pagers
@@ -32,6 +33,7 @@ from bot.render import Renderer
 from bot.scheduler import Scheduler, Tick
 from bot.settings import Settings
 from bot.slack.approvers import Approvers
+from bot.slack.audiences import Audiences
 from bot.slack.forms import Forms
 from bot.slack.home import Home
 from bot.slack.incidents import SlackIncidents
@@ -42,6 +44,8 @@ from bot.slack.mitigations import SlackMitigations
 from bot.slack.server import SlackServer
 from bot.slack.tasks import Tasks
 from bot.slack.triage import SlackTriage
+from bot.slack.updates import Updates
+from bot.slack.usual import UsualTexts
 from bot.statuspages import status_pages
 from bot.store.engine import make_engine
 from bot.store.migrate import migrate
@@ -122,7 +126,6 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         handler=incidents,
         incidents=acts,
         messenger=messenger,
-        triage=triage,
         channel=settings.incident_channel,
         components=settings.components,
     )
@@ -130,6 +133,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         triage=SlackTriage(handler=triage, health_probe=MISTRAL_API, messenger=messenger, keep=_keeper(store, asks)),
         incidents=acts,
         forms=forms,
+        updates=_updates(settings, acts, triage, tuple(page.name for page in pages)),
         mitigations=_in_slack(mitigations, acts, messenger, settings.incident_channel),
         home=Home(handler=incidents, messenger=messenger),
         messenger=messenger,
@@ -175,6 +179,20 @@ def _mitigations(
         drive=driver.drive,
     )
     return handler, driver
+
+
+def _updates(settings: Settings, incidents: SlackIncidents, triage: TriageHandler, pages: tuple[str, ...]) -> Updates:
+    handler, messenger = incidents.handler, incidents.messenger
+    texts = UsualTexts(renderer=messenger.renderer, names_provider=settings.status_page.names_provider)
+    return Updates(
+        handler=UpdateHandler(incidents=handler, pages=pages),
+        incidents=incidents,
+        messenger=messenger,
+        triage=triage,
+        audiences=Audiences(
+            store=handler.store, incidents=incidents, texts=texts, pages=pages, components=settings.components
+        ),
+    )
 
 
 def _in_slack(

@@ -231,7 +231,9 @@ def test_lists_of_what_is_in_place_fit_and_stay_text(text: str) -> None:
     run = in_state(State.ENDED, remedy=text or "x", kept=text, target=text)
     message = rendered("in_place", runs=[run] * 101, most=20)
     assert "There are more" in texts(message)
-    told = texts(rendered("incident_card", incident=an_incident(title=text[:150] or "x"), in_place=[run] * 30))
+    quiet: dict[str, Any] = {"triage": None, "alerts": None, "watching": None, "public": None, "published": ()}
+    card = {"incident": an_incident(title=text[:150] or "x"), "in_place": [run] * 30, **quiet}
+    told = texts(rendered("incident_card", **card))
     assert "and 23 more" in told
     home: dict[str, Any] = {"mine": [], "open": [], "recent": [], "figures": [], "cut": False, "counted": 9, "dead": 0}
     held = [(run, an_incident(title=text[:150] or "x")), (run, None)] * 8
@@ -288,7 +290,10 @@ def test_forms_fit_whatever_they_are_filled_in_with(text: str) -> None:
     run = a_run(target=text, remedy=text or "x")
     form("run_modal", act="keep", run=run, metadata={}, title="Keep it", submit="Keep", told="It stays.", hint="")
     held = [in_state(State.ENDED, kept=text), in_state(State.APPLYING, applied_at=None)] * 6
-    view = form("resolve_modal", metadata={}, incident=an_incident(), objections=[text], in_place=held)
+    nobody = {"channels": (), "page": None}
+    view = form(
+        "resolve_modal", metadata={}, incident=an_incident(), objections=[text], in_place=held, audiences=nobody
+    )
     assert "Revert or keep them first" in str(view)
     assert "which is being applied" in str(view)
 

@@ -66,6 +66,7 @@ class Publications(Protocol):
     async def published(self, incident: int) -> Sequence[Published]:
         """Each page that the incident was to be published on."""
 
-    async def keep_draft(self, draft: Draft) -> None: ...
+    async def keep_draft(self, draft: Draft) -> None:
+        """In place of one with the same id."""
 
     async def draft(self, identity: str) -> Draft | None: ...

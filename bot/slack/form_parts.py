@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 # Slack shows an error of its own after three seconds.
 _ACK_WITHIN_S = 2.0
 _ERROR_CHARS = 150
+_SLOW = "The database is slow. Send it again: it is done once."
 _TARGET = "target:"
 SEVERITIES = [
     ("P1", "P1: down for most"),
@@ -24,33 +26,51 @@ SEVERITIES = [
 ]
 
 
-async def stored(
-    ack: AsyncAck,
-    work: Awaitable[str],
-    block: str,
-    *,
-    slow: str = "The database is slow. Send it again: it is done once.",
-) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """How a form was answered: Slack's own words for what becomes of it (none: it closes), and a sentence to tell."""
+
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    sentence: str = ""
+
+
+async def stored(ack: AsyncAck, work: Awaitable[str], block: str, *, slow: str = _SLOW) -> str:
     """Lets Slack close the form once ``work`` is done, and gives its sentence; else says why beneath ``block``.
 
     ``slow``: what is said where ``work`` is not done in time; it goes on all the same.
     """
+
+    async def closing() -> Answered:
+        return Answered(sentence=await work)
+
+    return await answered(ack, closing(), beneath(block), slow=slow)
+
+
+async def answered(
+    ack: AsyncAck, work: Awaitable[Answered], refused: Callable[[str], Mapping[str, Any]], *, slow: str = _SLOW
+) -> str:
+    """As :func:`stored`, with what ``work`` answers; ``refused`` makes the answer that says why it was not done."""
     task = asyncio.ensure_future(work)
     try:
         async with asyncio.timeout(_ACK_WITHIN_S):
-            sentence = await asyncio.shield(task)
+            done = await asyncio.shield(task)
     except TimeoutError:
         task.add_done_callback(_log_late)
-        await ack(response_action="errors", errors={block: slow})
+        await ack(**refused(slow))
     except BotError as error:
-        await ack(response_action="errors", errors={block: _short(str(error))})
+        await ack(**refused(str(error)))
     except Exception:
         logger.exception("a form could not be stored")
-        await ack(response_action="errors", errors={block: "Something went wrong; the bot's log says more."})
+        await ack(**refused("Something went wrong; the bot's log says more."))
     else:
-        await ack()
-        return sentence
+        await ack(**done.answer)
+        return done.sentence
     return ""
+
+
+def beneath(block: str) -> Callable[[str], Mapping[str, Any]]:
+    """Says a sentence beneath the field called ``block``."""
+    return lambda sentence: {"response_action": "errors", "errors": {block: _short(sentence)}}
 
 
 def values(view: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +106,6 @@ def _short(sentence: str) -> str:
     return sentence if len(sentence) <= _ERROR_CHARS else sentence[: _ERROR_CHARS - 1] + "…"
 
 
-def _log_late(task: "asyncio.Future[str]") -> None:
+def _log_late(task: "asyncio.Future[Answered]") -> None:
     if not task.cancelled() and task.exception() is not None:
         logger.error("a form that was slow to be stored failed", exc_info=task.exception())

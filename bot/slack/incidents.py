@@ -59,6 +59,14 @@ class SlackIncidents:
             who = "everybody but guests" if policy.may.get(act) is None else "those whom the policy names"
             raise Refusal(f"To {act} is for {who}; ask somebody who may.")
 
+    async def may(self, act: Act, user: str) -> bool:
+        """Whether :meth:`allowed` lets ``user``."""
+        try:
+            await self.allowed(act, user)
+        except Refusal:
+            return False
+        return True
+
     async def _is_guest(self, user: str) -> bool:
         known = self._guests.get(user)
         if known is not None and self.monotonic() - known[1] < _KNOWN_S:

@@ -28,6 +28,8 @@ from bot.slack.mitigations import ASK, BUTTONS, SlackMitigations
 from bot.slack.place import Place
 from bot.slack.tasks import Tasks
 from bot.slack.triage import SlackTriage
+from bot.slack.updates import FORMS as UPDATE_FORMS
+from bot.slack.updates import PREVIEW, Updates
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class Listeners:
     triage: SlackTriage
     incidents: SlackIncidents
     forms: Forms
+    updates: Updates
     mitigations: SlackMitigations
     home: Home
     messenger: SlackMessenger
@@ -63,8 +66,10 @@ class Listeners:
         app.action(re.compile(f"{ASK}.+"))(self.click_mitigation)
         for action in BUTTONS:
             app.action(action)(self.click_mitigation)
-        for form in ("declare", "update", "resolve"):
-            app.view(form)(self.forms.submitted)
+        app.view("declare")(self.forms.submitted)
+        for form in UPDATE_FORMS:
+            app.view(form)(self.updates.submitted)
+        app.view(PREVIEW)(self.updates.sent)
         for form in FORMS:
             app.view(form)(self.mitigations.forms.submitted)
         app.shortcut("add_to_timeline")(self.shortcut)
@@ -117,9 +122,9 @@ class Listeners:
         work: Coroutine[None, None, None]
         match name:
             case "update":
-                work = self.forms.update(place, number)
+                work = self.updates.update(place, number)
             case "resolve":
-                work = self.forms.resolve(place, number)
+                work = self.updates.resolve(place, number)
             case "command":
                 work = self.incidents.take_command(place, number, request)
             case "reopen":
@@ -172,9 +177,11 @@ class Listeners:
             case "declare":
                 await self.forms.declare(place, None)
             case "update":
-                await self.forms.update(place, asked.number)
+                await self.updates.update(place, asked.number)
             case "resolve":
-                await self.forms.resolve(place, asked.number)
+                await self.updates.resolve(place, asked.number)
+            case "publish":
+                await self.updates.publish(place, asked.number)
             case _:
                 await self.incidents.command(place, asked, f"command:{place.trigger_id}")
 

@@ -17,6 +17,7 @@ ON_INCIDENTS = (
     "timeline",
     "list",
     "resolve",
+    "publish",
     "reopen",
     "catch-up",
 )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.publication import (
@@ -67,8 +68,13 @@ class StoredPublications(Base):
 
     async def keep_draft(self, draft: Draft) -> None:
         row = {"id": draft.id, "incident": draft.incident, "by": draft.by, "held": dict(draft.held)}
+        row["at"] = datetime.now(UTC)
+        # SQLAlchemy has no insert of both databases that overwrites; what the two have is the same
+        insert_into = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
         async with self._writing() as connection:
-            await connection.execute(insert(drafts).values(row | {"at": datetime.now(UTC)}))
+            await connection.execute(
+                insert_into(drafts).values(row).on_conflict_do_update(index_elements=["id"], set_=row)
+            )
 
     async def draft(self, identity: str) -> Draft | None:
         async with self._reading() as connection:

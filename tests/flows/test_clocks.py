@@ -10,7 +10,7 @@ from aiohttp import web
 from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
-from tests.flows.test_incidents import declared, said
+from tests.flows.test_incidents import declared, said, sent
 
 POLICY = """
 policy:
@@ -66,7 +66,7 @@ async def test_nobody_has_to_remember(sandbox: Sandbox, pages: tuple[str, list[d
     assert [one["action"] for one in pages[1]] == ["trigger", "acknowledge"]
     await slack.command("update", user="U0COMMANDER", channel=own.id)
     view = await slack.wait_for(lambda: slack.views.get("U0COMMANDER"))
-    await slack.submit(view, {"action": {"value": "looking"}})
+    await sent(slack, view, {"action": {"value": "looking"}})
     direct = slack.direct("U0COMMANDER").id
     reminder = (await slack.wait_for(lambda: [m for m in said(slack, "an update is due") if m.channel == direct], 40))[
         0

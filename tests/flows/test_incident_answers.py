@@ -21,7 +21,7 @@ from bot.serve import Bot, wired
 from bot.web.routes import application
 from bot.worlds import prober
 from tests.databases import copy_of, store_at
-from tests.flows.test_incidents import cards, form, said
+from tests.flows.test_incidents import cards, form, said, sent
 
 ADA = "U0APPROVER"
 
@@ -163,7 +163,7 @@ async def test_a_form_that_is_refused_says_why_beneath_a_field_and_keeps_what_wa
 async def test_an_update_sent_from_elsewhere_says_where_it_went(served: Served) -> None:
     await served.declared()
     await served.slack.command("update", user=ADA, channel="C0GENERAL")
-    await served.slack.submit(await form(served.slack, ADA), {"action": {"value": "queueing"}})
+    await sent(served.slack, await form(served.slack, ADA), {"action": {"value": "queueing"}})
     told = await served.whispered("The update of INC-1 is sent; its card is in <#C0INCIDENTS>.", ADA)
     assert told.channel == "C0GENERAL"
 

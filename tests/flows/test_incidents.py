@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message, View, Workspace
 from bot.sandbox.slack.faults import CUT, LOST, Fault, rate_limited, refused, server_error
+from bot.sandbox.slack.filling import Values
 
 RATE_LIMITED = load_scenarios()["rate limited under the usual traffic"]
 
@@ -29,6 +31,13 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 async def form(slack: Workspace, user: str = "U0REQUESTER") -> View:
     opened: View = await slack.wait_for(lambda: slack.views.get(user))
     return opened
+
+
+async def sent(slack: Workspace, view: View, values: Values) -> dict[str, Any]:
+    """Fills in a form, looks at its preview and sends that; what the bot acknowledged the last with."""
+    answer = await slack.submit(view, values)
+    assert answer["response_action"] == "push", answer
+    return await slack.submit(slack.views[view.user])
 
 
 def cards(slack: Workspace) -> list[Message]:
@@ -62,9 +71,8 @@ async def test_an_incident_from_declaring_to_resolving_is_one_card(sandbox: Sand
     slack = sandbox.slack.workspace
     card = await declared(slack)
     await slack.command("update", user="U0APPROVER")
-    await slack.submit(
-        await form(slack, "U0APPROVER"), {"status": {"value": "identified"}, "action": {"value": "queueing requests"}}
-    )
+    told = {"status": {"value": "identified"}, "action": {"value": "queueing requests"}}
+    await sent(slack, await form(slack, "U0APPROVER"), told)
     await slack.wait_for(lambda: "IDENTIFIED" in card.all_text and "queueing requests" in card.all_text)
     await slack.command("severity P3")
     await slack.wait_for(lambda: "P3 INC-1" in card.text)

@@ -257,13 +257,22 @@ async def _done(bot: Bot, clock: FakeClock, act: Act, number: int) -> None:
     clock.at = NOW + timedelta(minutes=act.minutes)
     if act.payload:
         body = _about(act.payload, number)
-        await bot.slack.app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=body))
+        response = await bot.slack.app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=body))
         await bot.tasks.drain(20)
+        if preview := _preview(response.body, body):
+            await bot.slack.app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=preview))
+            await bot.tasks.drain(20)
     else:
         await bot.incidents.tick()
     with suppress(BotError):
         while await bot.deliveries.send_some():
             pass
+
+
+def _preview(answer: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The submission of the preview with which ``body``, a form's, was answered; None: there is none."""
+    view = (json.loads(answer) if answer else {}).get("view")
+    return None if view is None else {**body, "view": {**view, "id": "V0PREVIEW", "state": {"values": {}}}}
 
 
 def _about(payload: Mapping[str, Any], number: int) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""Updates for up to three audiences: kept as a draft, shown as they will look, and sent with one click, once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bot.domain.incident import Change, Incident, Refusal
+from bot.domain.ledger import must_be_settled
+from bot.domain.publication import ENDED
+from bot.domain.updates import RESOLVE, Differs, Filled, change, digest, filled_of, held, tells, with_due
+from bot.handlers.incident import IncidentHandler
+from bot.ports import Draft, Reply
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """``reply`` shows each message under a line that says where it goes; ``digest`` says what it shows."""
+
+    reply: Reply
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateHandler:
+    """``pages``: the status pages by their names. Raises Refusal and StoreError, both sentences."""
+
+    incidents: IncidentHandler
+    pages: tuple[str, ...]
+
+    async def preview(
+        self, filled: Filled, number: int, user: str, draft: str, channel: str, *, changed: bool = False
+    ) -> Preview:
+        """Keeps what ``user`` has filled in as the draft with that id, instead of what it was, and shows it.
+
+        ``channel``: where ``user`` is; ``changed``: another preview was shown before.
+        """
+        incident, now = await self.incidents.one(number), self.incidents.clock.now()
+        filled = with_due(filled, incident, user, now, self.incidents.policy)
+        # what is shown is made of what is kept
+        kept = held(filled)
+        made = await self._made(filled_of(kept), incident, user, now)
+        await self.incidents.store.keep_draft(Draft(id=draft, incident=number, by=user, held=kept))
+        shown = digest(made)
+        metadata = {"draft": draft, "number": number, "channel": channel, "shown": shown}
+        return Preview(reply=_preview(made, metadata, self.pages, changed=changed), digest=shown)
+
+    async def draft(self, identity: str, number: int, user: str) -> Filled:
+        """What was filled in; raises Refusal where it is not ``user``'s, or not about that incident."""
+        draft = await self.incidents.store.draft(identity)
+        if draft is None or draft.by != user or draft.incident != number:
+            raise Refusal("That preview is not yours, or is too old. Fill in the form anew.")
+        return filled_of(draft.held)
+
+    async def send(
+        self, filled: Filled, number: int, user: str, draft: str, channel: str, shown: str
+    ) -> Incident | Preview:
+        """Sends what ``shown`` stands for; where that is not what would be sent by now, it is shown anew instead."""
+        try:
+            return await self.at_once(filled, number, user, f"draft:{draft}", shown)
+        except Differs:
+            return await self.preview(filled, number, user, draft, channel, changed=True)
+
+    async def at_once(self, filled: Filled, number: int, user: str, request: str, shown: str | None = None) -> Incident:
+        """Without a preview; the same ``request`` is carried out once. Raises Differs from what was ``shown``."""
+        runs = await self.incidents.store.runs(number) if filled.form == RESOLVE else ()
+
+        def act(incident: Incident, now: datetime) -> Change:
+            must_be_settled(runs)
+            made = change(filled, incident, user, now, self.incidents.policy, self.pages)
+            if shown is not None and digest(made) != shown:
+                raise Differs("It is not what the preview showed any more.")
+            return made
+
+        return await self.incidents.act(number, act, request)
+
+    async def _made(self, filled: Filled, incident: Incident, user: str, now: datetime) -> Change:
+        if filled.form == RESOLVE:
+            must_be_settled(await self.incidents.store.runs(incident.id))
+        return change(filled, incident, user, now, self.incidents.policy, self.pages)
+
+
+def _preview(made: Change, metadata: Mapping[str, Any], pages: tuple[str, ...], *, changed: bool) -> Reply:
+    """Each message by the very template that is sent, under where it goes."""
+    incident, parts = made.incident, []
+    told = tells(made)
+    for one in (one for one in told if one.kind == "post"):
+        parts += [_heading(channels=[incident.home]), Reply(template=one.template, context=_known(made, one.context))]
+    notices = [one for one in told if one.kind == "notice"]
+    if notices:
+        parts += [
+            _heading(channels=[one.to for one in notices]),
+            Reply(template=notices[0].template, context=_known(made, notices[0].context)),
+        ]
+    if made.publication is not None:
+        context = {"public": made.publication, "ended": made.publication.status in ENDED}
+        parts += [_heading(pages=pages), Reply(template="public_update", context=context)]
+    context = {
+        "metadata": metadata,
+        "incident": incident,
+        "public": made.publication is not None,
+        "changed": changed,
+    }
+    return Reply(template="preview_modal", context=context, thread=tuple(parts))
+
+
+def _known(made: Change, context: Mapping[str, Any]) -> dict[str, Any]:
+    """What a message is rendered with when it is sent."""
+    return {**context, "incident": made.incident}
+
+
+def _heading(channels: list[str] | None = None, pages: tuple[str, ...] = ()) -> Reply:
+    return Reply(template="preview_part", context={"channels": channels or [], "pages": pages})
