@@ -12,6 +12,7 @@ from aiohttp import web
 from bot.clients.charts import ChartProcess
 from bot.domain.report import TriageReport
 from bot.errors import SettingsError, StoreError
+from bot.handlers.alert import AlertHandler
 from bot.handlers.applying import Applier
 from bot.handlers.delivery import DeliveryHandler
 from bot.handlers.driving import Driver
@@ -27,7 +28,6 @@ from bot.mitigations import load as load_remedies
 from bot.pagers import pagers
 from bot.ports import Store
 from bot.probes import load
-from bot.probes.control import PROBE as CONTROL
 from bot.probes.mistral_api import PROBE as MISTRAL_API
 from bot.render import Renderer
 from bot.scheduler import Scheduler, Tick
@@ -46,10 +46,11 @@ from bot.slack.tasks import Tasks
 from bot.slack.triage import SlackTriage
 from bot.slack.updates import Updates
 from bot.slack.usual import UsualTexts
+from bot.starting import migrated, warm_up
 from bot.statuspages import status_pages
 from bot.store.engine import make_engine
-from bot.store.migrate import migrate
 from bot.store.sql import SqlStore
+from bot.web.alerts import AlertRoutes
 from bot.web.routes import Readiness, application
 from bot.worlds import prober
 
@@ -58,7 +59,7 @@ logger = logging.getLogger(__name__)
 # A process that is told to end has ten seconds: what is being sent comes first, then what people have asked for.
 _SENDING_S, _DRAIN_S = 3.0, 6.0
 _CLOCKS_S, _DELIVERIES_S, _MITIGATIONS_S, _DATABASE_S, _FORGET_S = 5.0, 2.0, 2.0, 10.0, 3600.0
-_RETRY_S = 5.0
+_ALERTS_S = 5.0
 # Somebody waits for the card, which is worth more than its form being filled in later.
 _KEPT_WITHIN_S = 0.1
 
@@ -75,11 +76,13 @@ class Bot:
     store: Store
     tasks: Tasks
     readiness: Readiness
+    alerts: AlertHandler
+    alert_routes: AlertRoutes
 
 
 async def serve(settings: Settings) -> int:
     """Until SIGTERM or SIGINT; what is under way then has some seconds to end, and what is not sent stays stored."""
-    if problems := settings.slack.problems():
+    if problems := [*settings.slack.problems(), *settings.alert_problems()]:
         raise SettingsError(problems)
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -87,7 +90,7 @@ async def serve(settings: Settings) -> int:
     async with prober(settings) as asks, _store(settings) as store:
         bot = wired(settings, asks, store)
         http_mode = settings.slack.app_token is None
-        async with _listening(settings, application(bot.readiness, bot.slack.app if http_mode else None)):
+        async with _listening(settings, _routes(bot, http_mode=http_mode)):
             logger.info("listening on %s:%s, %s mode", settings.host, settings.port, "HTTP" if http_mode else "Socket")
             async with _working(settings, bot, store):
                 await stop.wait()
@@ -99,7 +102,7 @@ async def serve(settings: Settings) -> int:
 def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | None = None) -> Bot:
     """All parts, put together; nothing listens or connects yet. ``pace_s``: as SlackMessenger's."""
     readiness, tasks, renderer = Readiness(), Tasks(), Renderer(settings.templates_dir)
-    tasks.start(_warm_up(settings, asks, renderer), "the warm-up")
+    tasks.start(warm_up(settings, asks, renderer), "the warm-up")
     messenger = SlackMessenger(
         client=web_client(settings),
         renderer=renderer,
@@ -141,6 +144,15 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         tasks=tasks,
     )
     slack = SlackServer(settings, messenger, listeners)
+    alerts = AlertHandler(
+        store=store,
+        clock=asks.clock,
+        rules=settings.alerts,
+        policy=settings.policy,
+        triage=triage,
+        channel=settings.incident_channel,
+        wake=deliveries.wake,
+    )
     return Bot(
         slack=slack,
         deliveries=deliveries,
@@ -150,7 +162,13 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         store=store,
         tasks=tasks,
         readiness=readiness,
+        alerts=alerts,
+        alert_routes=AlertRoutes(alerts, settings.alertmanager_token),
     )
+
+
+def _routes(bot: Bot, *, http_mode: bool) -> web.Application:
+    return application(bot.readiness, bot.slack.app if http_mode else None, bot.alert_routes)
 
 
 def _mitigations(
@@ -251,12 +269,13 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
     scheduler = Scheduler(_ticks(bot, store, look_at_database))
 
     async def with_database() -> None:
-        await _migrated(settings, store)
+        await migrated(settings, store)
         await look_at_database()
         scheduler.start()
         async with asyncio.TaskGroup() as parts:
             watch = parts.create_task(scheduler.watch())
             parts.create_task(bot.driver.work())
+            parts.create_task(bot.alerts.work())
             await bot.deliveries.work()
             watch.cancel()
 
@@ -269,6 +288,7 @@ async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterat
     finally:
         await scheduler.stop()
         bot.driver.end()
+        bot.alerts.end()
         bot.deliveries.end()
         await asyncio.wait([sending], timeout=_SENDING_S)
         for task in tasks:
@@ -301,7 +321,11 @@ def _ticks(bot: Bot, store: SqlStore, look_at_database: Callable[[], Awaitable[N
     async def drive() -> None:
         bot.driver.drive()
 
+    async def look_at_alerts() -> None:
+        bot.alerts.look()
+
     return (
+        Tick("alerts", _ALERTS_S, look_at_alerts),
         Tick("clocks", _CLOCKS_S, look_at_clocks),
         Tick("deliveries", _DELIVERIES_S, wake),
         Tick("mitigations", _MITIGATIONS_S, drive),
@@ -314,38 +338,3 @@ def _tell_failure(task: "asyncio.Task[None]") -> None:
     """At once, not when the bot ends: what it did is not done any more."""
     if not task.cancelled() and task.exception() is not None:
         logger.error("a part of the bot has failed; start it again", exc_info=task.exception())
-
-
-async def _migrated(settings: Settings, store: SqlStore) -> None:
-    """Brings the database up to date; a database that is not there yet is waited for."""
-    while True:
-        try:
-            await migrate(store.engine, settings.database_url)
-            store.is_prepared()
-            if store.engine.dialect.name == "sqlite":
-                await store.end_leases()  # a file has one bot
-        except StoreError as error:
-            logger.warning("%s; trying again", error)
-            await asyncio.sleep(_RETRY_S)
-        else:
-            return
-
-
-async def _warm_up(settings: Settings, asks: Prober, renderer: Renderer) -> None:
-    """Does what the first triage would wait for, beside the start: imports, templates, the login to the cluster."""
-    await asyncio.to_thread(_load_libraries, settings)
-    await asyncio.to_thread(renderer.compile_all)
-    for target in settings.targets:
-        # the lightest probe: with it comes the service's key, and so the cluster's login
-        await asks.run([CONTROL], target.name, lambda _: None)
-
-
-def _load_libraries(settings: Settings) -> None:
-    if any(target.kubernetes.configured for target in settings.targets):
-        from bot.clients.kubeconfig import load_vendor
-
-        load_vendor()
-    if any(target.prometheus.url for target in settings.targets):
-        from bot.clients.prometheus import load_library
-
-        load_library()

@@ -191,6 +191,13 @@ class Settings:
     pager_webhook_url: Secret | None
     evidence_dir: Path
 
+    def alert_problems(self) -> list[str]:
+        """What keeps alerts that are taken from becoming incidents, one line each."""
+        if self.alertmanager_token is None or self.incident_channel is not None:
+            return []
+        told = "it should hold the id of the channel (C…) where the incidents of alerts are announced"
+        return [f"ALERTMANAGER_TOKEN is set and INCIDENT_CHANNEL is not; {told}"]
+
     def target(self, name: str) -> Target:
         """The target called ``name``; raises SettingsError with the nearest name if there is none."""
         for target in self.targets:

@@ -48,6 +48,8 @@ class Declaration:
     cause: str | None = None
     channel: str
     first_alert: datetime | None = None
+    alert_key: str | None = None
+    """The key whose alerts it is about."""
 
 
 def declare(told: Declaration, actor: str, now: datetime, policy: Policy) -> Change:
@@ -83,7 +85,7 @@ def declare(told: Declaration, actor: str, now: datetime, policy: Policy) -> Cha
         incident, given = _given(incident, Role.COMMANDER, told.commander, actor, now)
         events += given
         messages += _told_commander(incident, told.commander, actor)
-    return Change(incident=incident, events=tuple(events), messages=tuple(messages))
+    return Change(incident=incident, events=tuple(events), messages=tuple(messages), alert_key=told.alert_key)
 
 
 @dataclass(frozen=True, kw_only=True)

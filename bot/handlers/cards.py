@@ -36,6 +36,19 @@ class Cards:
         }
         return Reply(template="incident_card", context=context)
 
+    async def proposal(self, identity: str) -> Reply | None:
+        """The card of the proposal with that id; None: it is long forgotten."""
+        proposal = await self.store.proposal(identity)
+        if proposal is None:
+            return None
+        declared, triage = proposal.declared, proposal.key.triage
+        context = {
+            "proposal": proposal,
+            "incident": None if declared is None else await self.store.incident(declared),
+            "triage": None if triage is None else await self.store.triage(triage),
+        }
+        return Reply(template="proposal_card", context=context)
+
     async def run(self, incident: Incident, identity: str) -> Reply | None:
         """The card of the mitigation with that id; None: there is none."""
         run = await self.store.run(identity)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from bot.domain import acts
-from bot.domain.incident import CARD, HOME, PAGER, Outgoing, Priority
+from bot.domain.incident import BOT, CARD, HOME, PAGER, Outgoing, Priority
 from bot.domain.policy import Policy
 from bot.domain.telling import STATUS
 from bot.errors import AlreadyDone, BotError, Conflict, Forbidden, MessageError, StoreError, UpstreamError
@@ -177,6 +177,9 @@ class DeliveryHandler:
             return
         context = {"channel": incident.home, "why": error.code}
         person = incident.commander or incident.declared_by
+        if person == BOT:
+            logger.warning("nobody was told that %s cannot be posted to", incident.home)
+            return
         told = Outgoing(kind="post", to=person, template="undelivered", context=context, priority=Priority.REST)
         # one sentence an hour, however much cannot be posted
         request = f"undelivered:{incident.id}:{incident.home}:{self.clock.now():%Y-%m-%dT%H}"

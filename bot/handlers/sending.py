@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.domain import acts
-from bot.domain.incident import HOME, Incident, Outgoing
+from bot.domain.incident import BOT, HOME, Incident, Outgoing
 from bot.domain.naming import channel_name
 from bot.domain.policy import Policy
 from bot.domain.publication import component_states
@@ -41,6 +41,8 @@ class Sender:
     async def send(self, delivery: Delivery) -> MessageRef | None:
         """Once; where it stands now. Raises BotError."""
         message = delivery.message
+        if message.kind == "proposal":
+            return await self._proposal(delivery)
         incident = None if delivery.incident is None else await self.store.incident(delivery.incident)
         if incident is None:
             return None
@@ -75,6 +77,10 @@ class Sender:
         if incident.own_channel and await self._found(delivery, incident.channel, None):
             channel = incident.channel  # it was sent there, and the answer lost, before the incident moved
         return await self._keyed(delivery, reply, channel)
+
+    async def _proposal(self, delivery: Delivery) -> MessageRef | None:
+        reply = await self._cards.proposal(delivery.message.template)
+        return None if reply is None else await self._keyed(delivery, reply, delivery.message.to)
 
     @property
     def _cards(self) -> Cards:
@@ -163,7 +169,7 @@ class Sender:
             return
         channel = await self.messenger.make_channel(channel_name(incident, self.policy))
         # before it is stored: whoever takes over from a process that died here looks no further than what is stored
-        await self.messenger.invite(channel, sorted({incident.declared_by, *incident.roles.values()}))
+        await self.messenger.invite(channel, sorted({incident.declared_by, *incident.roles.values()} - {BOT}))
         now = self.clock.now()
         await self.store.save(incident, acts.moved_to(incident, channel, now), now=now)
         self.wake()

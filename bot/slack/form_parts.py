@@ -8,6 +8,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck
 
+from bot.domain.incident import Refusal
 from bot.errors import BotError, StoreError
 from bot.ports import Store
 
@@ -18,6 +19,7 @@ _ACK_WITHIN_S = 2.0
 _ERROR_CHARS = 150
 _SLOW = "The database is slow. Send it again: it is done once."
 _TARGET = "target:"
+_ALERT = "alert:"
 SEVERITIES = [
     ("P1", "P1: down for most"),
     ("P2", "P2: degraded for many"),
@@ -90,15 +92,44 @@ def values(view: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def kept_report(store: Store, about: str | None) -> Mapping[str, Any]:
-    """The JSON of the triage that a button is about: its id, ``target:NAME`` alone, or none."""
+    """The JSON of the triage that a button is about: its id, ``target:NAME`` alone, ``alert:KEY``, or none.
+
+    Of a key it has ``alert_key``, ``title`` and ``first_alert``, too. Raises Refusal where an incident of it is open.
+    """
     if not about:
         return {}
+    if about.startswith(_ALERT):
+        return await _proposed(store, about.removeprefix(_ALERT))
     if about.startswith(_TARGET):
         return {"target": about.removeprefix(_TARGET)}
     try:
         return await store.triage(about) or {}
     except StoreError:
         return {}  # the form opens all the same; sending it says whether the database is back
+
+
+async def _proposed(store: Store, key: str) -> Mapping[str, Any]:
+    """What is known of a key whose incident was proposed, and the triage that it was proposed with."""
+    try:
+        proposal = await store.proposed(key)
+        if proposal is None or not proposal.alerts:
+            return {}
+        held = proposal.key
+        newest = None if held.incident is None else await store.incident(held.incident)
+        report = None if held.triage is None else await store.triage(held.triage)
+    except StoreError:
+        return {"alert_key": key}  # as above; what it is bound to is not lost
+    if newest is not None and newest.open:
+        raise Refusal(f"{newest.name} is open for these alerts already.")
+    first = min(proposal.alerts, key=lambda one: str(one.starts_at))
+    return {
+        **(report or {}),
+        "target": held.target,
+        "severity": held.severity.value,
+        "alert_key": key,
+        "title": first.title,
+        "first_alert": None if first.starts_at is None else first.starts_at.isoformat(),
+    }
 
 
 def _short(sentence: str) -> str:

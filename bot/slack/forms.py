@@ -8,13 +8,14 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck
 
 from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
-from bot.domain.incident import Refusal
+from bot.domain.incident import TITLE_CHARS, Refusal
 from bot.domain.policy import Act
 from bot.errors import BotError
 from bot.handlers.incident import IncidentHandler
@@ -50,8 +51,10 @@ class Forms:
                 "channel": place.channel,
                 "target": report.get("target", DEFAULT_TARGET),
                 "cause": report.get("cause"),
+                "alert_key": report.get("alert_key"),
+                "first_alert": report.get("first_alert"),
             },
-            "title": str(report.get("headline", "")),
+            "title": str(report.get("title") or report.get("headline", ""))[:TITLE_CHARS],
             "severity": report.get("severity"),
             "severities": SEVERITIES,
             "impact": impact,
@@ -72,6 +75,7 @@ class Forms:
 
     async def _declared(self, told: Mapping[str, Any], metadata: dict[str, Any], place: Place, request: str) -> str:
         await self.incidents.allowed(Act.DECLARE, place.user)
+        began = metadata.get("first_alert")
         declaration = Declaration(
             target=str(metadata.get("target") or DEFAULT_TARGET),
             title=str(told.get("title") or ""),
@@ -82,6 +86,8 @@ class Forms:
             components=tuple(told.get("components") or ()),
             cause=metadata.get("cause"),
             channel=self.channel or place.channel,
+            first_alert=datetime.fromisoformat(began) if began else None,
+            alert_key=metadata.get("alert_key"),
         )
         made = await self.handler.declare(declaration, place.user, request)
         return f"{made.name} is declared; its card is in <#{made.home}>."

@@ -6,6 +6,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from bot.domain.alerts import Alert, AlertKey, Does, Judged
 from bot.domain.causes import Severity
 from bot.domain.changes import change_json, change_of
 from bot.domain.clocks import earliest
@@ -163,3 +164,34 @@ def _plan_of(held: Mapping[str, Any]) -> Plan:
     changes, shown = held["changes"], held["shown"]
     made = {"changes": tuple(change_of(one) for one in changes), "shown": tuple((a, b, c) for a, b, c in shown)}
     return Plan(**(plain | made))
+
+
+_KEY_AS_IT_IS = tuple(field.name for field in fields(AlertKey) if field.name not in ("does", "severity"))
+
+
+def alert_key_row(key: AlertKey) -> dict[str, Any]:
+    """Everything but whether it waits and who has it."""
+    held = {name: getattr(key, name) for name in _KEY_AS_IT_IS}
+    plain = {"named": dict(key.named), "truncated": list(key.truncated)}
+    return held | plain | {"does": key.does.value, "severity": key.severity.value}
+
+
+def alert_key_of(row: Mapping[Any, Any]) -> AlertKey:
+    held = {name: row[name] for name in _KEY_AS_IT_IS}
+    return AlertKey(**held, does=Does(row["does"]), severity=Severity(row["severity"]))
+
+
+_ALERT_AS_IT_IS = ("fingerprint", "starts_at", "ends_at", "key", "name", "labels", "summary", "url")
+
+
+def alert_row(alert: Alert, now: datetime) -> dict[str, Any]:
+    """Of one that was not told of before, heard of ``now``; ``named`` is the key's."""
+    judged = alert.judged
+    said = {"does": judged.does.value, "severity": judged.severity.value, "target": judged.target}
+    held = {name: getattr(alert, name) for name in _ALERT_AS_IT_IS} | {"labels": dict(alert.labels)}
+    return held | said | {"starts_at": alert.starts_at or now, "seen_at": now, "told": False}
+
+
+def alert_of(row: Mapping[Any, Any]) -> Alert:
+    judged = Judged(does=Does(row["does"]), severity=Severity(row["severity"]), target=row["target"])
+    return Alert(**{name: row[name] for name in _ALERT_AS_IT_IS}, id=row["id"], named={}, judged=judged)

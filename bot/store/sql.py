@@ -13,16 +13,17 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.domain.incident import Change, Incident
-from bot.domain.timeline import FIRST_HASH, Entry, seal
-from bot.errors import Conflict, StoreError
-from bot.store.alerts import StoredAlerts
+from bot.domain.timeline import Entry
+from bot.errors import StoreError
+from bot.store.alert_work import FORGOTTEN_AFTER, StoredAlerts
+from bot.store.changing import add_incident, change_incident, row_after, sealed_after
 from bot.store.outbox import Outbox
-from bot.store.publications import StoredPublications, publish
-from bot.store.rows import entry_of, incident_of, incident_row
+from bot.store.publications import StoredPublications
+from bot.store.rows import entry_of, incident_of
 from bot.store.runs import StoredRuns
 from bot.store.tables import alert_keys, deliveries, drafts, incidents, requests, runs, timeline, triages
 from bot.store.watches import StoredWatches
-from bot.store.writing import append, enqueue, note_request, sealed
+from bot.store.writing import append, enqueue, note_request
 
 logger = logging.getLogger(__name__)
 
@@ -54,30 +55,17 @@ class SqlStore(Outbox, StoredRuns, StoredAlerts, StoredWatches, StoredPublicatio
             await connection.execute(select(1))
 
     async def create(self, change: Change, *, now: datetime, request: str) -> Incident:
-        row = incident_row(change.incident) | {"version": 1, "entries": 0, "last_hash": FIRST_HASH}
         async with self._writing() as connection:
             await note_request(connection, request, now)
-            made = await connection.execute(insert(incidents).values(row).returning(incidents.c.id))
-            number = int(made.scalar_one())
-            entries = seal(change.events, incident=number, last_number=0, last_hash=FIRST_HASH, noted=now)
-            await connection.execute(
-                update(incidents).where(incidents.c.id == number).values(sealed(entries, 0, FIRST_HASH))
-            )
-            await connection.execute(update(requests).where(requests.c.key == request).values(incident=number))
-            await _kept(connection, number, change, entries, now)
-            return await _read(connection, number)
+            made = await add_incident(connection, change, now)
+            await connection.execute(update(requests).where(requests.c.key == request).values(incident=made.id))
+            return made
 
     async def save(self, before: Incident, change: Change, *, now: datetime, request: str | None = None) -> Incident:
         async with self._writing() as connection:
             if request is not None:
                 await note_request(connection, request, now, before.id)
-            entries = _sealed_after(before, change, now)
-            row = _row_after(before, change, entries)
-            same = (incidents.c.id == before.id) & (incidents.c.version == before.version)
-            if (await connection.execute(update(incidents).where(same).values(row))).rowcount != 1:
-                raise Conflict(f"{before.name} was changed by somebody else in the same moment; try again.")
-            await _kept(connection, before.id, change, entries, now)
-            return await _read(connection, before.id)
+            return await change_incident(connection, before, change, now)
 
     async def tick(self, now: datetime, work: Callable[[Incident], Change | None], *, limit: int) -> int:
         due = (
@@ -95,8 +83,8 @@ class SqlStore(Outbox, StoredRuns, StoredAlerts, StoredWatches, StoredPublicatio
                 if change is None:
                     # due by the column, not by its clocks: cannot happen, and must not come again at every tick
                     change = Change(incident=before)
-                added = _sealed_after(before, change, now)
-                row = _row_after(before, change, added)
+                added = sealed_after(before, change, now)
+                row = row_after(before, change, added)
                 rows.append({"_id": before.id, **{name: row[name] for name in _TICKING}})
                 entries += added
                 messages += [(before.id, message) for message in change.messages]
@@ -152,11 +140,13 @@ class SqlStore(Outbox, StoredRuns, StoredAlerts, StoredWatches, StoredPublicatio
         async with self._writing() as connection:
             await connection.execute(sending)
             await connection.execute(update(runs).values(lease_until=None))
+            await connection.execute(update(alert_keys).values(lease_until=None))
 
     async def forget(self, now: datetime) -> int:
         async with self._writing() as connection:
             old = [delete(table).where(table.c.at < now - kept) for table, kept in _KEPT.items()]
-            return sum([(await connection.execute(one)).rowcount for one in old])
+            gone = sum([(await connection.execute(one)).rowcount for one in old])
+            return gone + await self._forget_alerts(connection, now - FORGOTTEN_AFTER)
 
     async def _incidents(self, query: Any) -> Sequence[Incident]:
         async with self._reading() as connection:
@@ -206,31 +196,3 @@ _TICKING = (
 _UPDATE_MANY = (
     update(incidents).where(incidents.c.id == bindparam("_id")).values({name: bindparam(name) for name in _TICKING})
 )
-
-
-def _sealed_after(before: Incident, change: Change, now: datetime) -> list[Entry]:
-    return seal(change.events, incident=before.id, last_number=before.entries, last_hash=before.last_hash, noted=now)
-
-
-def _row_after(before: Incident, change: Change, entries: Sequence[Entry]) -> dict[str, Any]:
-    end = sealed(entries, before.entries, before.last_hash)
-    return incident_row(change.incident) | end | {"version": before.version + 1}
-
-
-async def _kept(
-    connection: AsyncConnection, number: int, change: Change, entries: Sequence[Entry], now: datetime
-) -> None:
-    """What comes with an incident's row."""
-    await append(connection, entries)
-    if change.publication is not None:
-        await publish(connection, number, change.publication, now)
-    if change.alert_key is not None:
-        await connection.execute(
-            update(alert_keys).where(alert_keys.c.key == change.alert_key).values(incident=number, proposal=None)
-        )
-    await enqueue(connection, [(number, message) for message in change.messages], now)
-
-
-async def _read(connection: AsyncConnection, number: int) -> Incident:
-    found = await connection.execute(select(incidents).where(incidents.c.id == number))
-    return incident_of(found.mappings().one())

@@ -265,7 +265,7 @@ alert_keys = Table(
     Column("truncated", JSON, nullable=False),
     # alerts wait to be worked in
     Column("waiting", Boolean, nullable=False),
-    # when a triage is to run and how often it was begun, when it is to be asked whether the incident is over, and when that was asked last
+    # when a triage is to run and how often it was begun; when it is to be asked whether the incident is over, and was
     Column("triage_at", Moment),
     Column("triages", Integer, nullable=False),
     Column("ask_at", Moment),

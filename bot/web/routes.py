@@ -9,6 +9,7 @@ from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.async_app import AsyncApp
 
+from bot.web.alerts import AlertRoutes
 from bot.web.metrics import Metrics
 
 _STALE_S = 30.0
@@ -39,7 +40,7 @@ class Readiness:
         return f"{what} given up; `mistral-bot deliveries` says why\n" if dead else ""
 
 
-def application(readiness: Readiness, bolt: AsyncApp | None) -> web.Application:
+def application(readiness: Readiness, bolt: AsyncApp | None, alerts: AlertRoutes | None = None) -> web.Application:
     """The routes; ``bolt`` None: Socket Mode, so no route for Slack."""
     told = Metrics(lambda: readiness.deliveries)
 
@@ -72,4 +73,6 @@ def application(readiness: Readiness, bolt: AsyncApp | None) -> web.Application:
     routes.router.add_get("/readyz", readyz)
     routes.router.add_get("/metrics", metrics)
     routes.router.add_post("/slack/events", events)
+    if alerts is not None:
+        alerts.add_to(routes)
     return routes

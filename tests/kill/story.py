@@ -220,7 +220,7 @@ async def _nothing(*_: Any, **__: Any) -> None:
 
 def warm() -> None:
     """Does once, before the processes are forked, what each of them would begin with; no loop or thread is left."""
-    vars(serve).update(Renderer=_renderer, _warm_up=_warm_already)
+    vars(serve).update(Renderer=_renderer, warm_up=_warm_already)
     vars(http).update(_trusted=cache(http._trusted))
     asyncio.run(_wired_once())
 

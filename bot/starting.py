@@ -1,0 +1,51 @@
+"""What is done beside the start: the database is brought up to date, and what the first triage would wait for."""
+
+import asyncio
+import logging
+
+from bot.errors import StoreError
+from bot.handlers.probing import Prober
+from bot.probes.control import PROBE as CONTROL
+from bot.render import Renderer
+from bot.settings import Settings
+from bot.store.migrate import migrate
+from bot.store.sql import SqlStore
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 5.0
+
+
+async def migrated(settings: Settings, store: SqlStore) -> None:
+    """Brings the database up to date; a database that is not there yet is waited for."""
+    while True:
+        try:
+            await migrate(store.engine, settings.database_url)
+            store.is_prepared()
+            if store.engine.dialect.name == "sqlite":
+                await store.end_leases()  # a file has one bot
+        except StoreError as error:
+            logger.warning("%s; trying again", error)
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return
+
+
+async def warm_up(settings: Settings, asks: Prober, renderer: Renderer) -> None:
+    """Does what the first triage would wait for, beside the start: imports, templates, the login to the cluster."""
+    await asyncio.to_thread(_load_libraries, settings)
+    await asyncio.to_thread(renderer.compile_all)
+    for target in settings.targets:
+        # the lightest probe: with it comes the service's key, and so the cluster's login
+        await asks.run([CONTROL], target.name, lambda _: None)
+
+
+def _load_libraries(settings: Settings) -> None:
+    if any(target.kubernetes.configured for target in settings.targets):
+        from bot.clients.kubeconfig import load_vendor
+
+        load_vendor()
+    if any(target.prometheus.url for target in settings.targets):
+        from bot.clients.prometheus import load_library
+
+        load_library()
