@@ -22,6 +22,8 @@ from bot.domain.timeline import Event
 
 UPDATE, RESOLVE, PUBLISH = "update", "resolve", "publish"
 NO_OWNER = "nobody has been named to write the postmortem"
+# With the id of a form in Slack it is the id of a draft, which has 32.
+_DIGEST_CHARS = 12
 _TOLD_BY = ("post", "notice", "status")
 
 
@@ -114,7 +116,7 @@ def digest(made: Change) -> str:
     """The same for two changes that tell the same people the same."""
     sent = [[one.kind, one.to, one.template, dict(one.context)] for one in tells(made)]
     public = None if made.publication is None else asdict(made.publication)
-    return hashlib.sha256(json.dumps([sent, public], sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([sent, public], sort_keys=True).encode()).hexdigest()[:_DIGEST_CHARS]
 
 
 def _update(filled: Filled, incident: Incident, actor: str, now: datetime, policy: Policy) -> Change:

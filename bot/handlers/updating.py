@@ -12,13 +12,8 @@ from bot.domain.updates import RESOLVE, Differs, Filled, change, digest, filled_
 from bot.handlers.incident import IncidentHandler
 from bot.ports import Draft, Reply
 
-
-@dataclass(frozen=True, kw_only=True)
-class Preview:
-    """``reply`` shows each message under a line that says where it goes; ``digest`` says what it shows."""
-
-    reply: Reply
-    digest: str
+# A draft's id is the form's and, of 32 characters, 13 that stand for what the preview shows.
+_FORM_CHARS = 19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,37 +24,36 @@ class UpdateHandler:
     pages: tuple[str, ...]
 
     async def preview(
-        self, filled: Filled, number: int, user: str, draft: str, channel: str, *, changed: bool = False
-    ) -> Preview:
-        """Keeps what ``user`` has filled in as the draft with that id, instead of what it was, and shows it.
+        self, filled: Filled, number: int, user: str, form: str, channel: str, *, changed: bool = False
+    ) -> Reply:
+        """Keeps what ``user`` has filled in as a draft, and shows each message under a line that says where it goes.
 
-        ``channel``: where ``user`` is; ``changed``: another preview was shown before.
+        ``form``: the form's own id, by which it is sent once; ``channel``: where ``user`` is; ``changed``: another
+        preview was shown before.
         """
         incident, now = await self.incidents.one(number), self.incidents.clock.now()
-        filled = with_due(filled, incident, user, now, self.incidents.policy)
         # what is shown is made of what is kept
-        kept = held(filled)
+        kept = held(with_due(filled, incident, user, now, self.incidents.policy))
         made = await self._made(filled_of(kept), incident, user, now)
-        await self.incidents.store.keep_draft(Draft(id=draft, incident=number, by=user, held=kept))
-        shown = digest(made)
-        metadata = {"draft": draft, "number": number, "channel": channel, "shown": shown}
-        return Preview(reply=_preview(made, metadata, self.pages, changed=changed), digest=shown)
+        draft = Draft(id=f"{form[-_FORM_CHARS:]}-{digest(made)}", incident=number, by=user, held=kept)
+        await self.incidents.store.keep_draft(draft)
+        metadata = {"draft": draft.id, "number": number, "channel": channel}
+        return _preview(made, metadata, self.pages, changed=changed)
 
-    async def draft(self, identity: str, number: int, user: str) -> Filled:
+    async def draft(self, identity: str, number: int, user: str) -> Draft:
         """What was filled in; raises Refusal where it is not ``user``'s, or not about that incident."""
         draft = await self.incidents.store.draft(identity)
         if draft is None or draft.by != user or draft.incident != number:
             raise Refusal("That preview is not yours, or is too old. Fill in the form anew.")
-        return filled_of(draft.held)
+        return draft
 
-    async def send(
-        self, filled: Filled, number: int, user: str, draft: str, channel: str, shown: str
-    ) -> Incident | Preview:
-        """Sends what ``shown`` stands for; where that is not what would be sent by now, it is shown anew instead."""
+    async def send(self, draft: Draft, channel: str) -> Incident | Reply:
+        """Sends what was previewed, once; where that is not what would be sent by now, gives a preview of this."""
+        filled, (form, _, shown) = filled_of(draft.held), draft.id.rpartition("-")
         try:
-            return await self.at_once(filled, number, user, f"draft:{draft}", shown)
+            return await self.at_once(filled, draft.incident, draft.by, f"draft:{form}", shown)
         except Differs:
-            return await self.preview(filled, number, user, draft, channel, changed=True)
+            return await self.preview(filled, draft.incident, draft.by, form, channel, changed=True)
 
     async def at_once(self, filled: Filled, number: int, user: str, request: str, shown: str | None = None) -> Incident:
         """Without a preview; the same ``request`` is carried out once. Raises Differs from what was ``shown``."""

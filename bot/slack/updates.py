@@ -1,7 +1,7 @@
 """Updates, ends and publications: a form, a preview of what each audience will read, and the click that sends it.
 
-What is submitted is kept as a draft, in the store, until it is sent: the form's own id is the draft's and the request's
-key, so that sending twice is done once. What goes wrong is said in the form, or above the preview, and nothing that
+What is submitted is kept as a draft, in the store, until it is sent: the form's own id is the request's key, so that
+sending twice is done once. What goes wrong is said in the form, or above the preview, and nothing that
 somebody typed is lost.
 """
 
@@ -17,10 +17,10 @@ from bot.domain.causes import Family
 from bot.domain.incident import Incident, Refusal, Role, Status
 from bot.domain.ledger import unsettled
 from bot.domain.policy import Act
-from bot.domain.updates import NO_OWNER, PUBLISH, RESOLVE, UPDATE, Filled
+from bot.domain.updates import NO_OWNER, PUBLISH, RESOLVE, UPDATE, Filled, filled_of
 from bot.errors import BotError
 from bot.handlers.triage import TriageHandler
-from bot.handlers.updating import Preview, UpdateHandler
+from bot.handlers.updating import UpdateHandler
 from bot.ports import Reply
 from bot.slack.audiences import Audiences
 from bot.slack.form_parts import Answered, answered, beneath, values
@@ -112,11 +112,12 @@ class Updates:
 
     async def _sent(self, metadata: Mapping[str, Any], place: Place) -> Answered:
         draft, number = str(metadata["draft"]), int(metadata["number"])
-        filled = await self.handler.draft(draft, number, place.user)
+        kept = await self.handler.draft(draft, number, place.user)
+        filled = filled_of(kept.held)
         await self.incidents.allowed(_ACTS[filled.form], place.user)
         await self._may_publish(filled, place.user)
-        after = await self.handler.send(filled, number, place.user, draft, place.channel, str(metadata["shown"]))
-        if isinstance(after, Preview):
+        after = await self.handler.send(kept, place.channel)
+        if isinstance(after, Reply):
             return Answered(answer={"response_action": "update", "view": self._shown(after)})
         return Answered(answer={"response_action": "clear"}, sentence=await self._told(filled.form, after, place))
 
@@ -165,8 +166,8 @@ class Updates:
             raise Refusal("That needs a command or a button.")
         return await self.messenger.open_view(place.trigger_id, form)
 
-    def _shown(self, preview: Preview) -> dict[str, Any]:
-        return self.messenger.renderer.view(preview.reply)
+    def _shown(self, preview: Reply) -> dict[str, Any]:
+        return self.messenger.renderer.view(preview)
 
     def _above(self, sentence: str) -> dict[str, Any]:
         """A preview has no field beneath which Slack would show an error."""
