@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
+from bot.domain.alerts import Alert, AlertKey, Does, Judged, Proposal
 from bot.domain.approvals import HOW_TO_CONFIGURE
 from bot.domain.causes import CAUSES, Severity
 from bot.domain.diagnosis import diagnose
@@ -184,7 +185,28 @@ TRIAGE = {
     "mitigations": ["rate_limit_queue"],
 }
 
+_JUDGED = Judged(does=Does.PROPOSE, severity=Severity.P3, target="default")
+ALERT = Alert(
+    fingerprint="0a1b2c3d",
+    starts_at=NOW,
+    key="5f2c",
+    named={"alertname": "MistralErrors"},
+    name="MistralErrors",
+    labels={"alertname": "MistralErrors", "namespace": "prod"},
+    summary="more than 5 % of requests fail",
+    url="https://status.example/5f2c",
+    judged=_JUDGED,
+)
+KEY = AlertKey(key="5f2c", named=ALERT.named, does=Does.PROPOSE, severity=Severity.P3, target="default")
+PROPOSAL = Proposal(key=KEY, alerts=(ALERT,), count=1, firing=1, declared=None)
+FIRES = {"title": ALERT.title, "url": ALERT.url, "began_at": NOW.isoformat(), "labels": ALERT.labels}
+
 MESSAGES: dict[str, Sample] = {
+    "alerts_fire": sample(
+        {"incident": INCIDENT, "alerts": [FIRES], "count": 1},
+        {"alerts": [FIRES, {**FIRES, "url": ""}] * 4, "count": 20},
+    ),
+    "alerts_resolved": sample({"incident": INCIDENT}),
     "catch_up": sample(
         {"incident": INCIDENT, "entries": ENTRIES[:1], "open_for": LATER - NOW, "open_points": []},
         {"incident": BUSY, "entries": ENTRIES, "open_points": ["nobody has taken command"]},
@@ -299,6 +321,16 @@ MESSAGES: dict[str, Sample] = {
         {"channels": ["C0INCIDENTS"], "pages": ()}, {"channels": [], "pages": ("builtin", "atlassian")}
     ),
     "problem_modal": sample({"sentence": "INC-3 is resolved."}),
+    "proposal_card": sample(
+        {"proposal": PROPOSAL, "incident": None, "triage": None},
+        {
+            "proposal": replace(
+                PROPOSAL, key=replace(KEY, target="eu"), alerts=(ALERT, replace(ALERT, ends_at=LATER)) * 4, count=20
+            ),
+            "triage": TRIAGE,
+        },
+        own={"key", "does", "judged", "fingerprint", "named"},
+    ),
     "public_update": sample(
         {"public": replace(PUBLICATION, workaround="", components={}), "ended": False}, {"public": PUBLICATION}
     ),
@@ -367,5 +399,6 @@ MESSAGES: dict[str, Sample] = {
         {"incident": INCIDENT, "channel": "C0INCIDENTS", "why": "is_archived"}, {"why": "message_limit_exceeded"}
     ),
     "unpublished": sample({"incident": INCIDENT, "page": "atlassian", "why": "it refuses the key"}),
+    "untriaged": sample({"incident": INCIDENT, "why": "there is no target called eu"}),
     "update_modal": sample({**FORM, "statuses": STATUSES, "nexts": NEXTS}, {"audiences": EVERYBODY}, own=_MENUS),
 }
