@@ -57,9 +57,8 @@ class Renderer:
     """Renders replies; ``folder`` is looked in first. Raises TemplateError of :mod:`bot.errors`."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        own = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
         self._environment = Environment(
-            loader=FileSystemLoader([*([folder] if folder else []), own]),
+            loader=loader(folder),
             undefined=StrictUndefined,
             # Slack's templates end in .j2 and are escaped by ``finalize``, which knows Slack's three characters alone
             autoescape=select_autoescape(("html",)),
@@ -80,14 +79,14 @@ class Renderer:
             listing=_listing,
             mentions=_mentions,
             moment=datetime.fromisoformat,
-            duration=_duration,
+            duration=duration,
             seconds=_seconds,
         )
         self._plain = self._environment.overlay(finalize=None)
 
     def compile_all(self) -> None:
-        """Compiles every template now (50 ms), so that the first message need not wait for its own."""
-        for name in self._environment.list_templates():
+        """Compiles Slack's templates now (50 ms), so that the first message need not wait for its own."""
+        for name in self._environment.list_templates(filter_func=lambda name: name.startswith("slack/")):
             with contextlib.suppress(TemplateError):  # told when it is used, by whoever uses it
                 self._environment.get_template(name)
 
@@ -152,6 +151,12 @@ class Renderer:
                 piece, text = _cut(text, SECTION, "")
                 pieces.append({"type": "section", "text": {"type": "mrkdwn", "text": piece}})
         return [pieces[begin : begin + _REST_BLOCKS] for begin in range(0, len(pieces), _REST_BLOCKS)]
+
+
+def loader(folder: Path | None) -> FileSystemLoader:
+    """Of the templates that travel with the bot; ``folder`` is looked in first."""
+    own = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+    return FileSystemLoader([*([folder] if folder else []), own])
 
 
 def escape(text: str) -> str:
@@ -234,7 +239,7 @@ def _mentions(text: object) -> Any:
     return Markup(_MENTIONED.sub(r"<\1>", held))  # noqa: S704 - only ids of Slack's are let through
 
 
-def _duration(span: timedelta) -> str:
+def duration(span: timedelta) -> str:
     """Such as ``1 h 5 min``."""
     minutes = max(0, round(span.total_seconds() / 60))
     if minutes < 60:
@@ -244,7 +249,7 @@ def _duration(span: timedelta) -> str:
 
 def _seconds(span: float) -> str:
     """Such as ``45 s``, or as a duration from two minutes on."""
-    return f"{span:.0f} s" if span < 120 else _duration(timedelta(seconds=span))
+    return f"{span:.0f} s" if span < 120 else duration(timedelta(seconds=span))
 
 
 def _cut(text: str, limit: int, mark: str = "…") -> tuple[str, str]:

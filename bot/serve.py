@@ -52,6 +52,7 @@ from bot.store.engine import make_engine
 from bot.store.sql import SqlStore
 from bot.web.alerts import AlertRoutes
 from bot.web.routes import Readiness, application
+from bot.web.status import StatusRoutes
 from bot.worlds import prober
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Bot:
     readiness: Readiness
     alerts: AlertHandler
     alert_routes: AlertRoutes
+    status_routes: StatusRoutes | None
 
 
 async def serve(settings: Settings) -> int:
@@ -164,11 +166,17 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         readiness=readiness,
         alerts=alerts,
         alert_routes=AlertRoutes(alerts, settings.alertmanager_token),
+        status_routes=_status_routes(settings, store),
     )
 
 
 def _routes(bot: Bot, *, http_mode: bool) -> web.Application:
-    return application(bot.readiness, bot.slack.app if http_mode else None, bot.alert_routes)
+    return application(bot.readiness, bot.slack.app if http_mode else None, bot.alert_routes, bot.status_routes)
+
+
+def _status_routes(settings: Settings, store: Store) -> StatusRoutes | None:
+    page = settings.status_page
+    return StatusRoutes(store, page, settings.components, settings.templates_dir) if page.builtin else None
 
 
 def _mitigations(

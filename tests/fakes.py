@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from bot.configuration import load
-from bot.domain.publication import ComponentState, PublicIncident, PublicStatus
+from bot.domain.publication import ComponentState, PublicIncident, PublicStatus, PublicView
 from bot.errors import BotError, Changed, Forbidden, NotFound
 from bot.ports import Exchange, ProbeRun, Sample, Series, ServiceKey
 from bot.sandbox.kubernetes_patch import merge_patch
@@ -228,13 +228,11 @@ class FakePage:
     """(updates, status, known) of each call that succeeded."""
     states: Mapping[str, ComponentState] = field(default_factory=dict)
 
-    async def publish(
-        self, incident: PublicIncident, states: Mapping[str, ComponentState], *, known: str | None
-    ) -> str:
+    async def publish(self, incident: PublicIncident, view: PublicView, *, known: str | None) -> str:
         if self.error is not None:
             raise self.error
         self.said.append((len(incident.updates), incident.status, known))
-        self.states = states
+        self.states = view.states
         return f"{self.name}-{incident.slug}"
 
     def link(self, incident: PublicIncident, known: str | None) -> str | None:

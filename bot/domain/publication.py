@@ -111,6 +111,14 @@ class PublicIncident:
         return self.updates[-1].at
 
 
+@dataclass(frozen=True, kw_only=True)
+class PublicView:
+    """All that the public sees at a moment: each component's state, and the incidents, the newest first."""
+
+    states: Mapping[str, ComponentState]
+    incidents: tuple[PublicIncident, ...]
+
+
 def component_states(names: Iterable[str], incidents: Iterable[PublicIncident]) -> dict[str, ComponentState]:
     """How each component fares: as the worst of the open incidents that affect it says, else it works."""
     order = list(ComponentState)

@@ -9,17 +9,15 @@ from bot.domain import acts
 from bot.domain.incident import BOT, HOME, Incident, Outgoing
 from bot.domain.naming import channel_name
 from bot.domain.policy import Policy
-from bot.domain.publication import component_states
 from bot.domain.telling import STATUS
 from bot.errors import Forbidden, MessageError, UpstreamError
 from bot.handlers.cards import Cards
+from bot.handlers.public import public_view
 from bot.ports import Clock, Delivery, MessageRef, Messenger, Pager, Reply, StatusPage, Store
 
 logger = logging.getLogger(__name__)
 
 _EARLIER = timedelta(minutes=2)
-# More incidents than that are not open at once, on a page that anybody reads.
-_OPEN = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +149,8 @@ class Sender:
             raise Forbidden(f"the status page {name} is not configured any more")
         if public is None:
             return None
-        states = component_states(self.components, await self.store.public_incidents(open_only=True, limit=_OPEN))
-        return MessageRef(channel=name, ts=await page.publish(public, states, known=delivery.ts))
+        view = await public_view(self.store, self.components)
+        return MessageRef(channel=name, ts=await page.publish(public, view, known=delivery.ts))
 
     async def _found(self, delivery: Delivery, channel: str, thread: str | None) -> MessageRef | None:
         """The message, where an earlier attempt may have sent it without our knowing."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bot.domain.publication import ComponentState, PublicIncident
+from bot.domain.publication import PublicIncident, PublicView
 
 
 class StatusPage(Protocol):
@@ -14,10 +14,8 @@ class StatusPage(Protocol):
     def name(self) -> str:
         """What the settings, the card and the log call it: a word of at most 20 characters."""
 
-    async def publish(
-        self, incident: PublicIncident, states: Mapping[str, ComponentState], *, known: str | None
-    ) -> str:
-        """Makes the page say what ``incident`` says, and each of its components be as ``states`` has it.
+    async def publish(self, incident: PublicIncident, view: PublicView, *, known: str | None) -> str:
+        """Makes the page say what ``incident`` says, and each of its components be as ``view.states`` has it.
 
         All updates that the page lacks are added, in order, each once, whatever an earlier call has done and its
         answer told: it is called again until it returns. ``known`` is what it has returned before (at most 40

@@ -1,9 +1,8 @@
 """The bot's own page, which is read from the database: what is stored is published."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.domain.publication import ComponentState, PublicIncident
+from bot.domain.publication import PublicIncident, PublicView
 from bot.ports import Http, StatusPage
 from bot.settings import Settings
 
@@ -15,9 +14,7 @@ class Builtin:
     url: str | None
     name: str = "builtin"
 
-    async def publish(
-        self, incident: PublicIncident, states: Mapping[str, ComponentState], *, known: str | None
-    ) -> str:
+    async def publish(self, incident: PublicIncident, view: PublicView, *, known: str | None) -> str:
         return incident.slug
 
     def link(self, incident: PublicIncident, known: str | None) -> str | None:

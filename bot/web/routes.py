@@ -11,6 +11,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.web.alerts import AlertRoutes
 from bot.web.metrics import Metrics
+from bot.web.status import StatusRoutes
 
 _STALE_S = 30.0
 _BODY_BYTES = 1_000_000
@@ -40,8 +41,13 @@ class Readiness:
         return f"{what} given up; `mistral-bot deliveries` says why\n" if dead else ""
 
 
-def application(readiness: Readiness, bolt: AsyncApp | None, alerts: AlertRoutes | None = None) -> web.Application:
-    """The routes; ``bolt`` None: Socket Mode, so no route for Slack."""
+def application(
+    readiness: Readiness,
+    bolt: AsyncApp | None,
+    alerts: AlertRoutes | None = None,
+    status: StatusRoutes | None = None,
+) -> web.Application:
+    """The routes; ``bolt`` None: Socket Mode, so no route for Slack; ``status`` None: no status page."""
     told = Metrics(lambda: readiness.deliveries)
 
     async def metrics(_: web.Request) -> web.Response:
@@ -75,4 +81,6 @@ def application(readiness: Readiness, bolt: AsyncApp | None, alerts: AlertRoutes
     routes.router.add_post("/slack/events", events)
     if alerts is not None:
         alerts.add_to(routes)
+    if status is not None:
+        status.add_to(routes)
     return routes

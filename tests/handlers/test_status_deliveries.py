@@ -103,7 +103,7 @@ async def test_a_page_that_hangs_holds_up_nothing_while_all_is_sent_as_the_bot_d
     hanging = asyncio.Event()
 
     class Hanging(FakePage):
-        async def publish(self, incident: PublicIncident, states: object, *, known: str | None) -> str:
+        async def publish(self, incident: PublicIncident, view: object, *, known: str | None) -> str:
             await hanging.wait()
             return "late"
 
