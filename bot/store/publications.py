@@ -1,12 +1,13 @@
 """The side of the Store that the public sees: incidents and updates as they were published, and drafts of them."""
 
+import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.publication import (
@@ -69,12 +70,13 @@ class StoredPublications(Base):
     async def keep_draft(self, draft: Draft) -> None:
         row = {"id": draft.id, "incident": draft.incident, "by": draft.by, "held": dict(draft.held)}
         row["at"] = datetime.now(UTC)
-        # SQLAlchemy has no insert of both databases that overwrites; what the two have is the same
-        insert_into = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
         async with self._writing() as connection:
-            await connection.execute(
-                insert_into(drafts).values(row).on_conflict_do_update(index_elements=["id"], set_=row)
-            )
+            kept = await connection.execute(update(drafts).where(drafts.c.id == draft.id).values(row))
+            if not kept.rowcount:
+                # the same one may be kept by somebody else in this moment, and then is
+                with contextlib.suppress(IntegrityError):
+                    async with connection.begin_nested():
+                        await connection.execute(insert(drafts).values(row))
 
     async def draft(self, identity: str) -> Draft | None:
         async with self._reading() as connection:

@@ -135,6 +135,9 @@ async def test_a_draft_is_kept_until_it_is_old(store: SqlStore, incident: Incide
     await store.keep_draft(draft)
     assert await store.draft("d1") == draft
     assert await store.draft("d2") is None
+    anew = replace(draft, held={"impact": "nobody can chat"})
+    await asyncio.gather(*(store.keep_draft(one) for one in [anew, *(replace(anew, id="d3") for _ in range(5))]))
+    assert (await store.draft("d1"), await store.draft("d3")) == (anew, replace(anew, id="d3"))
 
 
 def test_the_public_is_told_nothing_without_title_text_or_page() -> None:
