@@ -3,8 +3,9 @@
 import asyncio
 import json
 import os
+import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bot.domain.publication import PublicIncident, PublicView
@@ -25,11 +26,14 @@ class Folder:
     site: Site
     folder: Path
     name: str = "file"
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def publish(self, incident: PublicIncident, view: PublicView, *, known: str | None) -> str:
         """Raises Unreachable where the disk does not take it just now, Forbidden where the folder is not ours."""
         try:
-            await asyncio.to_thread(self._write, incident, view)
+            # incidents that are published at once write the same files
+            async with self.turn:
+                await asyncio.to_thread(self._write, incident, view)
         except PermissionError as error:
             raise Forbidden(f"the folder of the status page cannot be written to: {error.strerror}") from error
         except OSError as error:
@@ -70,7 +74,8 @@ def _put(path: Path, content: bytes) -> None:
     if path.is_file() and path.read_bytes() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    # in containers that share a folder the processes' numbers are the same
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with beside.open("wb") as file:
             file.write(content)
@@ -82,10 +87,12 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def _make(settings: Settings, http: Http) -> StatusPage | None:
-    folder = settings.status_page.folder
-    if folder is None:
+    page = settings.status_page
+    if page.folder is None:
         return None
-    return Folder(site=Site(page=settings.status_page, folder=settings.templates_dir), folder=folder)
+    # the URL is that of the bot's own page, which is not there
+    shown = page if page.builtin else replace(page, url=None)
+    return Folder(site=Site(page=shown, folder=settings.templates_dir), folder=page.folder)
 
 
 STATUS_PAGE = _make

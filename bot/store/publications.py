@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -42,7 +42,8 @@ class StoredPublications(Base):
         if open_only:
             query = query.where(public_incidents.c.status.not_in(ENDED))
         if since is not None:
-            query = query.where(public_incidents.c.began_at < since.began_at)
+            at_once = and_(public_incidents.c.began_at == since.began_at, public_incidents.c.incident < since.incident)
+            query = query.where(or_(public_incidents.c.began_at < since.began_at, at_once))
         async with self._reading() as connection:
             return await _read(connection, query.limit(limit))
 

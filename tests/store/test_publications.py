@@ -130,6 +130,14 @@ async def test_incidents_are_listed_the_newest_first_and_on_from_one(store: SqlS
     assert len(set(slugs)) == 5
 
 
+async def test_of_those_that_began_at_the_same_moment_none_is_left_out_of_the_list(store: SqlStore) -> None:
+    for number in range(4):
+        await told(store, await store.create(declaring(), now=NOW, request=f"view:{number}"))
+    newest = await store.public_incidents(limit=2)
+    older = await store.public_incidents(limit=9, since=newest[-1])
+    assert len({one.slug for one in (*newest, *older)}) == 4
+
+
 async def test_a_draft_is_kept_until_it_is_old(store: SqlStore, incident: Incident) -> None:
     draft = Draft(id="d1", incident=incident.id, by="U0ROBIN", held={"impact": "Ünï 🔥", "components": ["Chat"]})
     await store.keep_draft(draft)
