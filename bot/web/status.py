@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 _HTML, _ATOM, _JSON, _CSS = "text/html", "application/atom+xml", "application/json", "text/css"
 _SLUG = re.compile("[0-9a-f]{12}")
+# Incidents that are looked up by their slugs at once: whoever asks for many that are not there, as anybody can, must
+# not take the database from what the bot does meanwhile.
+_LOOKUPS = 2
 # Browsers and caches on the way may hold it so long, and longer while the bot is away.
 _CACHING = "public, max-age=0, s-maxage=1, stale-while-revalidate=10, stale-if-error=3600"
 _HOME = Places(
@@ -49,6 +52,7 @@ class StatusRoutes:
         self._site = Site(page=page, folder=folder)
         self._cache = StatusCache(store)
         self._view: tuple[tuple[int, int] | None, PublicView] | None = None
+        self._lookups = asyncio.Semaphore(_LOOKUPS)
         self._headers = {kind: _headers(kind, page) for kind in (_HTML, _ATOM, _JSON, _CSS)}
 
     def add_to(self, routes: web.Application) -> None:
@@ -85,23 +89,22 @@ class StatusRoutes:
 
     async def _index(self, _: web.Request) -> Rendered:
         view = await self._seen()
-        older = len(view.incidents) >= LISTED
-        places = _HOME if older else _without_older(_HOME)
+        places = _HOME if len(_ended(view.incidents)) == LISTED else _without_older(_HOME)
         return await _rendered(self._site.index, view, places)
 
     async def _history(self, request: web.Request) -> Rendered:
         """The ended incidents before the one that ``before`` names, else before the first page's."""
         before = request.query.get("before", "")
         if before:
-            since = await self._store.public_called(before) if _SLUG.fullmatch(before) else None
+            since = await self._called(before)
             if since is None:
                 return await self._missing(_HISTORY)
         else:
-            since = (await self._seen()).incidents[-1] if (await self._seen()).incidents else None
+            since = next(reversed(_ended((await self._seen()).incidents)), None)
         held = [] if since is None else await self._store.public_incidents(limit=LISTED, since=since)
         older = f"history?before={held[-1].slug}" if len(held) == LISTED else None
         places = Places(**{**vars(_HISTORY), "older": older})
-        return await _rendered(self._site.history, [one for one in held if not one.open], places)
+        return await _rendered(self._site.history, _ended(held), places)
 
     async def _incident(self, request: web.Request) -> Rendered:
         found = await self._called(request.match_info["slug"])
@@ -133,7 +136,10 @@ class StatusRoutes:
         if not _SLUG.fullmatch(slug):
             return None
         held = next((one for one in (await self._seen()).incidents if one.slug == slug), None)
-        return held or await self._store.public_called(slug)
+        if held is not None:
+            return held
+        async with self._lookups:
+            return await self._store.public_called(slug)
 
     async def _seen(self) -> PublicView:
         """One reading for all the pages that are rendered after a change."""
@@ -181,8 +187,9 @@ def _headers(kind: str, page: StatusPageSettings) -> Mapping[str, str]:
 
 
 def _key(request: web.Request) -> str:
-    """What tells one answer from another; a query means something to the history alone."""
-    return request.path_qs if request.path == "/status/history" else request.path
+    """What tells one answer from another: of a query, which may hold anything, what the history is asked for."""
+    before = request.query.get("before") if request.path == "/status/history" else None
+    return f"{request.path}?before={before}" if before else request.path
 
 
 def _sorry(status: int, sentence: str) -> web.Response:
@@ -191,6 +198,10 @@ def _sorry(status: int, sentence: str) -> web.Response:
 
 async def _moved(_: web.Request) -> web.StreamResponse:
     return web.Response(status=301, headers={"Location": "../status"})
+
+
+def _ended(incidents: Sequence[PublicIncident]) -> list[PublicIncident]:
+    return [one for one in incidents if not one.open]
 
 
 def _without_older(places: Places) -> Places:

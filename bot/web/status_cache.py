@@ -24,8 +24,9 @@ FRESH_S = 0.5
 _PATIENCE_S = 0.25
 # Below that gzip saves nothing that anybody notices.
 _WORTH_BYTES = 1000
-# Pages that are kept: a page's own and those of its incidents; whoever asks for more has them rendered.
-_KEPT = 500
+# What is kept of pages, those that were asked for last: the first page and hundreds of incidents' own. Whoever asks for
+# all of a long history has it rendered.
+_KEPT_BYTES = 4_000_000
 
 Version = tuple[int, int]
 
@@ -39,6 +40,11 @@ class Answer:
     body: bytes = field(repr=False)
     packed: bytes | None = field(repr=False)
     etag: str
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.body) + len(self.packed or b"")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,7 @@ class StatusCache:
         self._asked = float("-inf")
         self._asking: asyncio.Task[None] | None = None
         self._held: OrderedDict[str, Answer] = OrderedDict()
+        self._bytes = 0
         self._making: dict[str, asyncio.Task[Answer]] = {}
 
     @property
@@ -69,7 +76,10 @@ class StatusCache:
         """The answer, where it is known to be no older than half a second."""
         answer = self._held.get(key)
         fresh = self._monotonic() - self._asked < FRESH_S
-        return answer if fresh and answer is not None and answer.version == self._version else None
+        if not fresh or answer is None or answer.version != self._version:
+            return None
+        self._held.move_to_end(key)
+        return answer
 
     async def get(self, key: str, make: Callable[[], Awaitable[Rendered]]) -> Answer:
         """The answer as it is now, else as it was. Raises StoreError where there is none, and what ``make`` raises."""
@@ -120,8 +130,12 @@ class StatusCache:
         answer = Answer(version=version, status=rendered.status, body=body, packed=packed, etag=etag)
         if rendered.status == 200:
             # what is not there is not kept: anybody can ask for anything
-            self._held[key] = answer
-            self._held.move_to_end(key)
-            while len(self._held) > _KEPT:
-                self._held.popitem(last=False)
+            self._keep(key, answer)
         return answer
+
+    def _keep(self, key: str, answer: Answer) -> None:
+        before = self._held.pop(key, None)
+        self._held[key] = answer
+        self._bytes += answer.size - (0 if before is None else before.size)
+        while self._bytes > _KEPT_BYTES and len(self._held) > 1:
+            self._bytes -= self._held.popitem(last=False)[1].size

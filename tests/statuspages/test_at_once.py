@@ -9,6 +9,10 @@ from bot.statuspages.file import Folder
 from tests.public import a_view, an_incident
 
 
+def left_over(folder: Path) -> list[Path]:
+    return list(folder.glob("**/.*"))
+
+
 async def test_incidents_that_are_published_at_once_do_not_write_over_each_other(tmp_path: Path) -> None:
     page = Folder(site=Site(page=StatusPageSettings()), folder=tmp_path)
     for number in range(8):
@@ -17,4 +21,4 @@ async def test_incidents_that_are_published_at_once_do_not_write_over_each_other
         view = a_view(*incidents)
         await asyncio.gather(*(page.publish(one, view, known=None) for one in incidents))
         assert f"Try {number} of 4" in (tmp_path / "index.html").read_text()
-    assert not list(tmp_path.glob("**/.*"))
+    assert left_over(tmp_path) == []
