@@ -5,7 +5,7 @@ from bot.ports import Check, Database
 
 def load(database: Database) -> tuple[Check, ...]:
     """The checks in the order in which they are told."""
-    from bot.checks import kubernetes, mistral, pagers, prometheus, service, slack
+    from bot.checks import kubernetes, mistral, pagers, prometheus, service, slack, statuspage
     from bot.checks.database import DatabaseCheck
 
     return (
@@ -16,4 +16,5 @@ def load(database: Database) -> tuple[Check, ...]:
         kubernetes.CHECK,
         DatabaseCheck(database),
         pagers.CHECK,
+        statuspage.CHECK,
     )
