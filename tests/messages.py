@@ -310,8 +310,8 @@ MESSAGES: dict[str, Sample] = {
         {"commander": CHRIS, "last": True},
     ),
     "preview_modal": sample(
-        {"metadata": {}, "incident": INCIDENT, "public": False, "changed": False},
-        {"public": True, "changed": True},
+        {"metadata": {}, "incident": INCIDENT, "public": False, "changed": False, "resolves": False},
+        {"public": True, "changed": True, "resolves": True},
         thread=(
             Reply(template="preview_part", context={"channels": ["C0INCIDENTS"], "pages": ()}),
             Reply(template="incident_update", context={**POST, "impact": "nobody can chat"}),

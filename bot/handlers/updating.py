@@ -94,6 +94,7 @@ def _preview(made: Change, metadata: Mapping[str, Any], pages: tuple[str, ...], 
         "incident": incident,
         "public": made.publication is not None,
         "changed": changed,
+        "resolves": any(one.template == "incident_resolved" for one in told),
     }
     return Reply(template="preview_modal", context=context, thread=tuple(parts))
 

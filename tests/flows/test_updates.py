@@ -130,7 +130,7 @@ async def test_who_is_left_out_is_told_nothing(
     desk: Desk, values: dict[str, Any], notices: int, published: bool
 ) -> None:
     preview = await desk.filled(action="looking", **values)
-    assert preview.all_text.count("speech_balloon") == 1 + notices
+    assert preview.all_text.count("*To* <#") == 1 + notices
     await desk.click_send(preview)
     assert (len(desk.posts()), len(desk.posts(SUPPORT))) == (1, notices)
     assert (await desk.public() is not None) == published
