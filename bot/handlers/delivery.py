@@ -108,6 +108,7 @@ class DeliveryHandler:
     async def _deliver(self, delivery: Delivery) -> None:
         """One attempt; how it ended is written down."""
         try:
+            version = await self._public_version(delivery)
             ref = await self._sender.send(delivery)
         except MessageError as error:
             await self._failed(delivery, error)
@@ -128,9 +129,15 @@ class DeliveryHandler:
             logger.exception("delivery %s failed", delivery.id)
             await self._again(delivery, type(error).__name__, unsure=True)
         else:
+            if await self._public_version(delivery) != version:
+                # another process may have told the page of it before this one told what it had read earlier
+                await self._tell(delivery.incident, delivery.message)
             await self.store.sent(delivery, ref)
             if delivery.ts is None or delivery.error is not None:
                 await self._show_page(delivery)
+
+    async def _public_version(self, delivery: Delivery) -> tuple[int, int] | None:
+        return await self.store.public_version() if delivery.message.kind == "status" else None
 
     async def _show_page(self, delivery: Delivery) -> None:
         """The card says how far a status page is."""

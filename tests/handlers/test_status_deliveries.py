@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from bot.domain import acts
-from bot.domain.acts import Update
+from bot.domain.acts import Declaration, Update
+from bot.domain.causes import Severity
 from bot.domain.incident import Change, Incident
 from bot.domain.policy import Policy
-from bot.domain.publication import ComponentState, Impact, Publication, PublicIncident, PublicStatus
+from bot.domain.publication import ComponentState, Impact, Publication, PublicIncident, PublicStatus, PublicView
 from bot.domain.telling import to_public
 from bot.errors import Forbidden, Unreachable
 from bot.ports import Lane
@@ -97,6 +98,28 @@ async def test_a_page_is_told_while_slack_is_down_and_slack_in_order_when_it_is_
     await stage.world.settle()
     assert len(stage.world.said("is INVESTIGATING")) == 2
     assert await stage.world.dead() == 0
+
+
+async def test_what_is_published_while_a_page_is_told_is_on_it_in_the_end(stage: Stage) -> None:
+    first = await stage.world.declare()
+    also = Declaration(target="default", title="Search is slow", severity=Severity.P2, channel=HERE)
+    second = await stage.world.incidents.declare(also, ROBIN, "view:2")
+
+    class Slow(FakePage):
+        """Another incident is published, and told by another process, while this one writes what it has read."""
+
+        async def publish(self, incident: PublicIncident, view: PublicView, *, known: str | None) -> str:
+            if not self.said:
+                await stage.publish(second, replace(TOLD, components={"Search": ComponentState.MAJOR}), ("other",))
+            return await super().publish(incident, view, known=known)
+
+    page = Slow(name="fake")
+    deliveries = replace(stage.world.deliveries, pages=[page, stage.pages[1]], _wanted={})
+    await stage.publish(first, pages=("fake",))
+    while await deliveries.send_some():
+        pass
+    assert page.states == {"Chat": ComponentState.DEGRADED, "Search": ComponentState.MAJOR}
+    assert len(page.said) == 2
 
 
 async def test_a_page_that_hangs_holds_up_nothing_while_all_is_sent_as_the_bot_does(stage: Stage) -> None:
