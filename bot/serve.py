@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -24,13 +24,16 @@ from bot.handlers.rotation import Rotation
 from bot.handlers.triage import TriageHandler
 from bot.handlers.updating import UpdateHandler
 from bot.handlers.verifying import Verifier
+from bot.handlers.watching import WatchHandler
 from bot.mitigations import load as load_remedies
 from bot.pagers import pagers
 from bot.ports import Store
 from bot.probes import load
+from bot.probes.canary import PROBE as CANARY
 from bot.probes.mistral_api import PROBE as MISTRAL_API
+from bot.probes.provider_status import PROBE as PROVIDER_STATUS
 from bot.render import Renderer
-from bot.scheduler import Scheduler, Tick
+from bot.running import Bot, working
 from bot.settings import Settings
 from bot.slack.approvers import Approvers
 from bot.slack.audiences import Audiences
@@ -46,7 +49,7 @@ from bot.slack.tasks import Tasks
 from bot.slack.triage import SlackTriage
 from bot.slack.updates import Updates
 from bot.slack.usual import UsualTexts
-from bot.starting import migrated, warm_up
+from bot.starting import warm_up
 from bot.statuspages import status_pages
 from bot.store.engine import make_engine
 from bot.store.sql import SqlStore
@@ -58,28 +61,9 @@ from bot.worlds import prober
 logger = logging.getLogger(__name__)
 
 # A process that is told to end has ten seconds: what is being sent comes first, then what people have asked for.
-_SENDING_S, _DRAIN_S = 3.0, 6.0
-_CLOCKS_S, _DELIVERIES_S, _MITIGATIONS_S, _DATABASE_S, _FORGET_S = 5.0, 2.0, 2.0, 10.0, 3600.0
-_ALERTS_S = 5.0
+_DRAIN_S = 6.0
 # Somebody waits for the card, which is worth more than its form being filled in later.
 _KEPT_WITHIN_S = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bot:
-    """The parts that run by themselves."""
-
-    slack: SlackServer
-    deliveries: DeliveryHandler
-    incidents: IncidentHandler
-    mitigations: MitigationHandler
-    driver: Driver
-    store: Store
-    tasks: Tasks
-    readiness: Readiness
-    alerts: AlertHandler
-    alert_routes: AlertRoutes
-    status_routes: StatusRoutes | None
 
 
 async def serve(settings: Settings) -> int:
@@ -94,7 +78,7 @@ async def serve(settings: Settings) -> int:
         http_mode = settings.slack.app_token is None
         async with _listening(settings, _routes(bot, http_mode=http_mode)):
             logger.info("listening on %s:%s, %s mode", settings.host, settings.port, "HTTP" if http_mode else "Socket")
-            async with _working(settings, bot, store):
+            async with working(settings, bot, store):
                 await stop.wait()
                 await bot.slack.close()
             await bot.tasks.drain(_DRAIN_S)
@@ -155,6 +139,15 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         channel=settings.incident_channel,
         wake=deliveries.wake,
     )
+    watch = WatchHandler(
+        store=store,
+        clock=asks.clock,
+        prober=asks,
+        page=PROVIDER_STATUS,
+        api=(MISTRAL_API, CANARY),
+        watch=settings.policy.watch,
+        wake=deliveries.wake,
+    )
     return Bot(
         slack=slack,
         deliveries=deliveries,
@@ -165,6 +158,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         tasks=tasks,
         readiness=readiness,
         alerts=alerts,
+        watch=watch,
         alert_routes=AlertRoutes(alerts, settings.alertmanager_token),
         status_routes=_status_routes(settings, store),
     )
@@ -267,82 +261,3 @@ async def _listening(settings: Settings, routes: web.Application) -> AsyncIterat
         yield
     finally:
         await runner.cleanup()
-
-
-@contextlib.asynccontextmanager
-async def _working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterator[None]:
-    """Stays in touch with Slack and the database, ticks, and sends; all of it ends with the context."""
-
-    look_at_database = _looker(bot, store)
-    scheduler = Scheduler(_ticks(bot, store, look_at_database))
-
-    async def with_database() -> None:
-        await migrated(settings, store)
-        await look_at_database()
-        scheduler.start()
-        async with asyncio.TaskGroup() as parts:
-            watch = parts.create_task(scheduler.watch())
-            parts.create_task(bot.driver.work())
-            parts.create_task(bot.alerts.work())
-            await bot.deliveries.work()
-            watch.cancel()
-
-    sending = asyncio.create_task(with_database())
-    tasks = [asyncio.create_task(bot.slack.stay_in_touch()), sending]
-    for task in tasks:
-        task.add_done_callback(_tell_failure)
-    try:
-        yield
-    finally:
-        await scheduler.stop()
-        bot.driver.end()
-        bot.alerts.end()
-        bot.deliveries.end()
-        await asyncio.wait([sending], timeout=_SENDING_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _looker(bot: Bot, store: SqlStore) -> Callable[[], Awaitable[None]]:
-    async def look_at_database() -> None:
-        with contextlib.suppress(StoreError):
-            bot.readiness.deliveries = await store.waiting()
-            bot.readiness.answered("the database")
-
-    return look_at_database
-
-
-def _ticks(bot: Bot, store: SqlStore, look_at_database: Callable[[], Awaitable[None]]) -> tuple[Tick, ...]:
-    async def look_at_clocks() -> None:
-        with contextlib.suppress(StoreError):  # the store has told the log
-            await bot.incidents.tick()
-            await bot.mitigations.tick()
-
-    async def forget() -> None:
-        with contextlib.suppress(StoreError):
-            await store.forget(bot.incidents.clock.now())
-
-    async def wake() -> None:
-        bot.deliveries.wake()
-
-    async def drive() -> None:
-        bot.driver.drive()
-
-    async def look_at_alerts() -> None:
-        bot.alerts.look()
-
-    return (
-        Tick("alerts", _ALERTS_S, look_at_alerts),
-        Tick("clocks", _CLOCKS_S, look_at_clocks),
-        Tick("deliveries", _DELIVERIES_S, wake),
-        Tick("mitigations", _MITIGATIONS_S, drive),
-        Tick("database", _DATABASE_S, look_at_database),
-        Tick("forget", _FORGET_S, forget),
-    )
-
-
-def _tell_failure(task: "asyncio.Task[None]") -> None:
-    """At once, not when the bot ends: what it did is not done any more."""
-    if not task.cancelled() and task.exception() is not None:
-        logger.error("a part of the bot has failed; start it again", exc_info=task.exception())

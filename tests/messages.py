@@ -15,12 +15,12 @@ from bot.domain.causes import CAUSES, Severity
 from bot.domain.diagnosis import diagnose
 from bot.domain.incident import Incident, Milestone, Role, Status
 from bot.domain.policy import ApprovalRule
-from bot.domain.provider import Watching
 from bot.domain.publication import ComponentState, Impact, Publication, PublicStatus
 from bot.domain.remedies import ENV_REMEDIES
 from bot.domain.runs import Approval, Outcome, State
 from bot.domain.signals import Finding, LogLine, LogPattern, Logs, ProbeName, Traffic, Verdict
 from bot.domain.timeline import Entry, Event, Kind
+from bot.domain.watching import Watching
 from bot.mitigations import load as load_remedies
 from bot.ports import Published, Reply
 from bot.slack.form_parts import SEVERITIES
@@ -343,6 +343,10 @@ MESSAGES: dict[str, Sample] = {
         {"target": "default", "remedies": [REMEDY]},
         {"target": "eu", "remedies": [SimpleNamespace(name="shed", what="leaves batch work undone", temporary=True)]},
         own={"name", "target"},
+    ),
+    "recovered": sample(
+        {"incident": INCIDENT, "times": 3, "in_place": []},
+        {"in_place": [{"id": "run1", "remedy": "fallback"}, {"id": "run2", "remedy": "shed_batch"}]},
     ),
     "reminder": sample(
         {"incident": INCIDENT, "next_update_at": LATER.isoformat(), "snoozes_left": 3},

@@ -16,7 +16,8 @@ from bot.domain.runs import Run
 from bot.domain.timeline import Kind
 from bot.handlers.mitigation import Asked
 from bot.handlers.probing import Prober
-from bot.serve import Bot, wired
+from bot.running import Bot
+from bot.serve import wired
 from bot.settings import Settings
 from bot.worlds import prober
 from tests.databases import store_at

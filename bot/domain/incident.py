@@ -14,6 +14,7 @@ from typing import Any
 from bot.domain.causes import Severity
 from bot.domain.publication import Publication
 from bot.domain.timeline import FIRST_HASH, Event
+from bot.domain.watching import Watching
 from bot.errors import BotError
 
 BOT = "bot"
@@ -167,6 +168,8 @@ class Change:
     messages: tuple[Outgoing, ...] = ()
     publication: Publication | None = None
     """What the public is told from now on."""
+    watching: Watching | None = None
+    """How the provider was found to fare."""
     alert_key: str | None = None
     """The key whose alerts are this incident's from now on."""
 

@@ -15,6 +15,7 @@ from bot.errors import Conflict
 from bot.store.publications import publish
 from bot.store.rows import alert_key_of, incident_of, incident_row
 from bot.store.tables import alert_keys, alerts, incidents
+from bot.store.watches import keep_watching
 from bot.store.writing import append, enqueue, sealed
 
 
@@ -60,6 +61,8 @@ async def _kept(
 ) -> None:
     """What comes with an incident's row."""
     await append(connection, entries)
+    if change.watching is not None:
+        await keep_watching(connection, number, change.watching)
     if change.publication is not None:
         await publish(connection, number, change.publication, now)
     await enqueue(connection, [(number, message) for message in change.messages], now)

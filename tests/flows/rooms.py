@@ -9,10 +9,11 @@ from bot.configuration import load
 from bot.domain.policy import ApprovalRule, Policy
 from bot.domain.runs import Run
 from bot.domain.scopes import SCOPES
+from bot.running import Bot
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message, View
-from bot.serve import Bot, wired
+from bot.serve import wired
 from bot.web.routes import application
 from bot.worlds import prober
 from tests.databases import store_at

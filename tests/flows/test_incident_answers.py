@@ -14,10 +14,11 @@ from bot.domain.causes import Severity
 from bot.domain.incident import Refusal
 from bot.domain.policy import Act
 from bot.domain.scopes import SCOPES
+from bot.running import Bot
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message, Workspace
-from bot.serve import Bot, wired
+from bot.serve import wired
 from bot.web.routes import application
 from bot.worlds import prober
 from tests.databases import copy_of, store_at

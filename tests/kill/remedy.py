@@ -21,7 +21,8 @@ from bot.domain.objects import within
 from bot.domain.runs import REVERT, WORKED_ON, Outcome, State
 from bot.handlers import applying, planning
 from bot.handlers.mitigation import Asked
-from bot.serve import Bot, wired
+from bot.running import Bot
+from bot.serve import wired
 from bot.worlds import prober
 from tests.databases import store_at
 from tests.kill.story import ADA, ROBIN, Points, Told

@@ -31,7 +31,8 @@ from bot.clients.http import HttpClient
 from bot.configuration import load
 from bot.errors import BotError
 from bot.render import Renderer
-from bot.serve import Bot, wired
+from bot.running import Bot
+from bot.serve import wired
 from bot.slack.messenger import SlackMessenger
 from bot.store import runs, sql
 from bot.worlds import prober
@@ -39,7 +40,7 @@ from tests.databases import store_at
 from tests.fakes import NOW, FakeClock
 
 ROBIN, ADA = "U0REQUESTER", "U0APPROVER"
-POLICY = "policy: {own_channel: true}"
+POLICY = "policy: {own_channel: true}\nstakeholders: {P1: [C0GENERAL]}\n"
 # What makes sure that nothing is done twice; a test takes it away to see that this is then found.
 LOOK_UP, REQUESTS = "look-up", "requests"
 
@@ -50,7 +51,8 @@ class Act:
 
     ``payload`` is what Slack delivers; empty: a tick. ``notes`` are the timeline's new entries; ``says`` the new
     messages in the incident's own channel, by a part of their text; ``direct`` those to the commander alone; ``pages``
-    the pager's; ``card`` what the cards then say.
+    the pager's; ``notices`` the stakeholders' messages and ``public`` the updates on the status page, by their texts;
+    ``card`` what the cards then say.
     """
 
     minutes: int
@@ -59,21 +61,23 @@ class Act:
     says: tuple[str, ...] = ()
     direct: tuple[str, ...] = ()
     pages: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    public: tuple[str, ...] = ()
     card: tuple[str, ...] = ()
 
 
 def _submission(form: str, user: str, values: dict[str, str]) -> dict[str, Any]:
-    selected = ("severity", "status", "next")
-    state = {
-        block: {
-            "value": {"type": "static_select", "selected_option": {"value": value}}
-            if block in selected
-            else {"type": "plain_text_input", "value": value}
-        }
-        for block, value in values.items()
-    }
+    state = {block: {"value": _filled_in(block, value)} for block, value in values.items()}
     view = {"id": f"V0{form.upper()}", "type": "modal", "callback_id": form, "state": {"values": state}}
     return {"type": "view_submission", "team": {"id": "T0SANDBOX"}, "user": {"id": user}, "view": view}
+
+
+def _filled_in(block: str, value: str) -> dict[str, Any]:
+    if block in ("severity", "status", "next"):
+        return {"type": "static_select", "selected_option": {"value": value}}
+    if block == "publish":
+        return {"type": "checkboxes", "selected_options": [{"value": value}]}
+    return {"type": "plain_text_input", "value": value}
 
 
 def _click(action: str, user: str) -> dict[str, Any]:
@@ -89,21 +93,42 @@ def _command(text: str, user: str) -> dict[str, Any]:
 
 _INVESTIGATED, _IDENTIFIED, _RESOLVED = ("INVESTIGATING", "P1"), ("IDENTIFIED", "P1"), ("RESOLVED", "P1")
 _DECLARE = _submission("declare", ROBIN, {"title": "Completions fail", "severity": "P2"})
-_UPDATE = _submission("update", ADA, {"status": "identified", "action": "queueing"})
+_TOLD = {"stakeholders": "Answers are slow.", "publish": "yes", "public_text": "Slow, for all."}
+_UPDATE = _submission(
+    "update", ADA, {"status": "identified", "action": "queueing", "public_title": "Slow answers", **_TOLD}
+)
+_ENDED = {"stakeholders": "All is well again.", "publish": "yes", "public_text": "It is over."}
 _TAKE = _click("command", ADA)
-_RESOLVE = _submission("resolve", ROBIN, {"reason": "the limit was raised"})
+_RESOLVE = _submission("resolve", ROBIN, {"reason": "the limit was raised", **_ENDED})
 _ASKED, _LATE, _RINGS = ("an update is due",), ("was due",), ("Nobody has taken command",)
 ACTS = (
     Act(0, _DECLARE, notes=("declared", "note"), card=("INVESTIGATING", "P2")),
     Act(1, _command("severity NUMBER P1", ADA), notes=("severity",), says=("is P1 now",), card=_INVESTIGATED),
-    Act(2, _UPDATE, notes=("status", "update"), says=("is IDENTIFIED",), card=_IDENTIFIED),
+    Act(
+        2,
+        _UPDATE,
+        notes=("status", "update", "told", "published"),
+        says=("is IDENTIFIED",),
+        notices=("Answers are slow.",),
+        public=("Slow, for all.",),
+        card=_IDENTIFIED,
+    ),
     Act(12, says=_ASKED, card=_IDENTIFIED),
     Act(13, _click("snooze_10", ADA), notes=("snoozed",), card=_IDENTIFIED),
     Act(16, notes=("escalated",), says=_RINGS, pages=("trigger",), card=_IDENTIFIED),
     Act(22, says=_ASKED, card=_IDENTIFIED),
     Act(27, notes=("update missed",), says=_LATE, card=_IDENTIFIED),
     Act(28, _TAKE, notes=("role",), says=("is commander of",), pages=("acknowledge",), card=_IDENTIFIED),
-    Act(29, _RESOLVE, notes=("status", "resolved"), says=("is resolved",), pages=("resolve",), card=_RESOLVED),
+    Act(
+        29,
+        _RESOLVE,
+        notes=("status", "resolved", "told", "published"),
+        says=("is resolved",),
+        pages=("resolve",),
+        notices=("All is well again.",),
+        public=("It is over.",),
+        card=_RESOLVED,
+    ),
     Act(30, _click("reopen", ADA), notes=("reopened",), says=("is open again",), card=_INVESTIGATED),
     Act(40, direct=_ASKED, card=_INVESTIGATED),
 )

@@ -1,0 +1,135 @@
+"""The running bot: its parts stay in touch with Slack and the database, tick, and send, until they are told to end."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from bot.errors import StoreError
+from bot.handlers.alert import AlertHandler
+from bot.handlers.delivery import DeliveryHandler
+from bot.handlers.driving import Driver
+from bot.handlers.incident import IncidentHandler
+from bot.handlers.mitigation import MitigationHandler
+from bot.handlers.watching import WatchHandler
+from bot.ports import Store
+from bot.scheduler import Scheduler, Tick
+from bot.settings import Settings
+from bot.slack.server import SlackServer
+from bot.slack.tasks import Tasks
+from bot.starting import migrated
+from bot.store.sql import SqlStore
+from bot.web.alerts import AlertRoutes
+from bot.web.routes import Readiness
+from bot.web.status import StatusRoutes
+
+logger = logging.getLogger(__name__)
+
+# Of the ten seconds that a process has which is told to end.
+_SENDING_S = 3.0
+_CLOCKS_S, _DELIVERIES_S, _MITIGATIONS_S, _DATABASE_S, _FORGET_S = 5.0, 2.0, 2.0, 10.0, 3600.0
+_ALERTS_S = 5.0
+_PROVIDER_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bot:
+    """The parts that run by themselves."""
+
+    slack: SlackServer
+    deliveries: DeliveryHandler
+    incidents: IncidentHandler
+    mitigations: MitigationHandler
+    driver: Driver
+    store: Store
+    tasks: Tasks
+    readiness: Readiness
+    alerts: AlertHandler
+    watch: WatchHandler
+    alert_routes: AlertRoutes
+    status_routes: StatusRoutes | None
+
+
+@contextlib.asynccontextmanager
+async def working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterator[None]:
+    """Stays in touch with Slack and the database, ticks, and sends; all of it ends with the context."""
+
+    look_at_database = _looker(bot, store)
+    scheduler = Scheduler(_ticks(bot, store, look_at_database))
+
+    async def with_database() -> None:
+        await migrated(settings, store)
+        await look_at_database()
+        scheduler.start()
+        async with asyncio.TaskGroup() as parts:
+            watch = parts.create_task(scheduler.watch())
+            parts.create_task(bot.driver.work())
+            parts.create_task(bot.alerts.work())
+            await bot.deliveries.work()
+            watch.cancel()
+
+    sending = asyncio.create_task(with_database())
+    tasks = [asyncio.create_task(bot.slack.stay_in_touch()), sending]
+    for task in tasks:
+        task.add_done_callback(_tell_failure)
+    try:
+        yield
+    finally:
+        await scheduler.stop()
+        bot.driver.end()
+        bot.alerts.end()
+        bot.deliveries.end()
+        await asyncio.wait([sending], timeout=_SENDING_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _looker(bot: Bot, store: SqlStore) -> Callable[[], Awaitable[None]]:
+    async def look_at_database() -> None:
+        with contextlib.suppress(StoreError):
+            bot.readiness.deliveries = await store.waiting()
+            bot.readiness.answered("the database")
+
+    return look_at_database
+
+
+def _ticks(bot: Bot, store: SqlStore, look_at_database: Callable[[], Awaitable[None]]) -> tuple[Tick, ...]:
+    async def look_at_clocks() -> None:
+        with contextlib.suppress(StoreError):  # the store has told the log
+            await bot.incidents.tick()
+            await bot.mitigations.tick()
+
+    async def forget() -> None:
+        with contextlib.suppress(StoreError):
+            await store.forget(bot.incidents.clock.now())
+
+    async def wake() -> None:
+        bot.deliveries.wake()
+
+    async def drive() -> None:
+        bot.driver.drive()
+
+    async def watch_provider() -> None:
+        with contextlib.suppress(StoreError):
+            await bot.watch.tick()
+
+    async def look_at_alerts() -> None:
+        bot.alerts.look()
+
+    return (
+        Tick("alerts", _ALERTS_S, look_at_alerts),
+        Tick("provider", _PROVIDER_S, watch_provider),
+        Tick("clocks", _CLOCKS_S, look_at_clocks),
+        Tick("deliveries", _DELIVERIES_S, wake),
+        Tick("mitigations", _MITIGATIONS_S, drive),
+        Tick("database", _DATABASE_S, look_at_database),
+        Tick("forget", _FORGET_S, forget),
+    )
+
+
+def _tell_failure(task: "asyncio.Task[None]") -> None:
+    """At once, not when the bot ends: what it did is not done any more."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("a part of the bot has failed; start it again", exc_info=task.exception())
