@@ -199,8 +199,10 @@ class Stage:
         entries = await self.store.timeline(incident.id)
         slack = self.sandbox.slack.workspace
         own = [one.id for one in slack.channels.values() if one.name.startswith("inc-")]
-        home, announced, direct = (own or ["none"])[0], "C0INCIDENTS", slack.direct(ADA).id
-        said = {channel: self._said(channel) for channel in (home, announced, "C0GENERAL", direct)}
+        home, announced, stakeholders, direct = (own or ["none"])[0], *_CHANNELS, slack.direct(ADA).id
+        said = {channel: self._said(channel) for channel in (home, announced, stakeholders, direct)}
+        first, later = said[stakeholders][:1], said[stakeholders][1:]
+        public = await self.store.public(incident.id)
         cards = {channel: [one for one in held if _is_card(one)] for channel, held in said.items()}
         pages, rung = Counter(_all(act.pages for act in acts)), Counter(page["action"] for page in self.pages)
         seen_and_meant: Mapping[str, tuple[Any, Any]] = {
@@ -211,7 +213,10 @@ class Stage:
             "channels": (own, [incident.own_channel]),
             "invited": (ROBIN in slack.channels[home].members if own else False, True),
             "posts": (_kinds(said[home]), _all(act.says for act in acts)),
-            "elsewhere": (_kinds(said[announced] + said["C0GENERAL"]), ()),
+            "elsewhere": (_kinds(said[announced]), ()),
+            "notices": (_kinds(said[stakeholders]), _all(act.notices for act in acts)),
+            "their thread": ([one.thread_ts for one in later], [one.ts for one in first] * len(later)),
+            "public": (tuple(one.text for one in public.updates) if public else (), _all(act.public for act in acts)),
             "direct": (_kinds(said[direct]), _all(act.direct for act in acts)),
             "cards": ({channel: len(held) for channel, held in cards.items() if held}, {home: 1, announced: 1}),
             "pins": (
@@ -245,7 +250,7 @@ async def emptied(store: SqlStore, slack: Workspace) -> None:
     slack.calls.clear()
 
 
-_KINDS = {kind for act in ACTS for kind in (*act.says, *act.direct)}
+_KINDS = {kind for act in ACTS for kind in (*act.says, *act.direct, *act.notices)}
 
 
 def _all(parts: Iterator[tuple[str, ...]]) -> tuple[str, ...]:
