@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.watching import Watching
+from bot.errors import AlreadyDone
 from bot.ports.watches import Watched
 from bot.store.base import Base
 from bot.store.tables import incidents, watches
@@ -71,7 +72,7 @@ class StoredWatches(Base):
             try:
                 async with self._writing() as connection:
                     await _watch(connection, number, now, anew=known is None)
-            except IntegrityError:
+            except AlreadyDone:
                 continue  # another replica was first
 
 
@@ -79,7 +80,10 @@ async def _watch(connection: AsyncConnection, number: int, now: datetime, *, ane
     due = {"page_at": now, "probe_at": now, "due_at": now, "lease_until": None}
     fresh = {"provider": [], "unread": "", "successes": 0, "announced": False}
     if anew:
-        await connection.execute(insert(watches).values(incident=number, **fresh, **due))
+        try:
+            await connection.execute(insert(watches).values(incident=number, **fresh, **due))
+        except IntegrityError as error:
+            raise AlreadyDone(f"INC-{number} is watched already.") from error
     else:
         mine = (watches.c.incident == number) & watches.c.due_at.is_(None)
         await connection.execute(update(watches).where(mine).values(fresh | due))
