@@ -49,7 +49,7 @@ from bot.slack.tasks import Tasks
 from bot.slack.triage import SlackTriage
 from bot.slack.updates import Updates
 from bot.slack.usual import UsualTexts
-from bot.starting import warm_up
+from bot.starting import one_arena, warm_up
 from bot.statuspages import status_pages
 from bot.store.engine import make_engine
 from bot.store.sql import SqlStore
@@ -70,6 +70,7 @@ async def serve(settings: Settings) -> int:
     """Until SIGTERM or SIGINT; what is under way then has some seconds to end, and what is not sent stays stored."""
     if problems := [*settings.slack.problems(), *settings.alert_problems()]:
         raise SettingsError(problems)
+    one_arena()
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)

@@ -1,6 +1,7 @@
 """What is done beside the start: the database is brought up to date, and what the first triage would wait for."""
 
 import asyncio
+import contextlib
 import logging
 
 from bot.errors import StoreError
@@ -14,6 +15,8 @@ from bot.store.sql import SqlStore
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 5.0
+# M_ARENA_MAX of glibc's malloc.h
+_ARENA_MAX = -8
 
 
 async def migrated(settings: Settings, store: SqlStore) -> None:
@@ -49,3 +52,14 @@ def _load_libraries(settings: Settings) -> None:
         from bot.clients.prometheus import load_library
 
         load_library()
+
+
+def one_arena() -> None:
+    """Lets all threads share one arena of glibc's malloc, which they have one each of otherwise: 3 MB less when idle.
+
+    They hold Python's lock while they allocate, and wait for nothing else. Elsewhere than on glibc nothing is done.
+    """
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
