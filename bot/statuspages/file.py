@@ -35,7 +35,8 @@ class Folder:
             async with self.turn:
                 await asyncio.to_thread(self._write, incident, view)
         except PermissionError as error:
-            raise Forbidden(f"the folder of the status page cannot be written to: {error.strerror}") from error
+            told = "let the bot write there, then `mistral-bot deliveries retry`"
+            raise Forbidden(f"the folder of the status page cannot be written to: {error.strerror}; {told}") from error
         except OSError as error:
             raise Unreachable(f"the status page cannot be written: {error.strerror}") from error
         return incident.slug
