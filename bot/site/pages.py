@@ -150,4 +150,5 @@ def _iso(at: datetime) -> str:
 
 
 def _slot(pattern: str, slug: str) -> str:
-    return pattern.format(slug)
+    # not format: an address may hold braces of its own
+    return pattern.replace("{}", slug)

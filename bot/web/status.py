@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 _HTML, _ATOM, _JSON, _CSS = "text/html", "application/atom+xml", "application/json", "text/css"
 _SLUG = re.compile("[0-9a-f]{12}")
+# Accepted, and not with a weight of nothing.
+_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
 # Incidents that are looked up by their slugs at once: whoever asks for many that are not there, as anybody can, must
 # not take the database from what the bot does meanwhile.
 _LOOKUPS = 2
@@ -155,7 +157,7 @@ async def _rendered(make: Callable[..., str], *given: Any) -> Rendered:
 
 
 def _response(request: web.Request, held: Answer, headers: Mapping[str, str]) -> web.Response:
-    packed = held.packed is not None and "gzip" in request.headers.get("Accept-Encoding", "")
+    packed = held.packed is not None and bool(_GZIP.search(request.headers.get("Accept-Encoding", "")))
     etag = f'"{held.etag}-gz"' if packed else f'"{held.etag}"'
     if held.status == 200 and etag in request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers={**headers, "ETag": etag})
@@ -210,4 +212,6 @@ def _without_older(places: Places) -> Places:
 
 def _absolute(base: str) -> Places:
     whole = f"{base}/status"
-    return Places(home=whole, style=f"{whole}/style.css", feed=f"{whole}/feed.atom", incident=f"{whole}/incidents/{{}}")
+    return Places(
+        home=whole, style=f"{whole}/style.css", feed=f"{whole}/feed.atom", incident=f"{whole}/incidents/" + "{}"
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -193,6 +194,36 @@ async def test_gzip_and_plain_are_the_same_page_with_an_etag_each(store: Counted
     assert int(packed.headers["Content-Length"]) < int(plain.headers["Content-Length"])
     assert packed.headers["ETag"] != plain.headers["ETag"]
     assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("", False),
+        ("identity", False),
+        ("gzip", True),
+        ("br, gzip;q=0.8", True),
+        ("gzip;q=0.01, *", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0, identity", False),
+    ],
+)
+async def test_what_the_browser_does_not_take_is_not_sent(
+    store: Counted, looker: Looker, accepted: str, packed: bool
+) -> None:
+    await published(store)
+    assert ("Content-Encoding" in (await looker.get("/status", Accept_Encoding=accepted))[0].headers) is packed
+
+
+@pytest.mark.parametrize("url", ["https://acme.example", "https://acme.example/some/where", "https://acme.example/{a}"])
+async def test_the_feed_leads_to_the_page_as_the_public_reaches_it(store: Counted, url: str) -> None:
+    await published(store)
+    async with looking(store, replace(PAGE, url=url)) as looker:
+        answer, text = await looker.get("/status/feed.atom")
+        links = set(re.findall('href="([^"]+)"', text))
+        slug = await slug_of(store)
+        assert answer.status == 200
+        assert links == {f"{url}/status{end}" for end in ("", "/feed.atom", f"/incidents/{slug}")}
 
 
 @pytest.mark.parametrize("path", KIND_OF)
