@@ -25,6 +25,7 @@ from bot.site.pages import Places, Site
 from bot.store.sql import SqlStore
 from bot.web.routes import Readiness, application
 from bot.web.status import StatusRoutes
+from bot.web.status_cache import FRESH_S
 from tests.databases import KINDS, copy_of, store_at
 from tests.fakes import probe_run
 from tests.public import COMPONENTS, published
@@ -69,6 +70,12 @@ class Looker:
 
     async def json(self, path: str) -> Any:
         return json.loads((await self.get(path))[1])
+
+    async def sees(self, text: str, path: str = "/status") -> None:
+        """Looks until it is there, a second at most."""
+        began = time.monotonic()
+        while text not in (await self.get(path))[1]:
+            assert time.monotonic() - began < 1, f"{path} does not show {text}"
 
 
 @asynccontextmanager
@@ -131,18 +138,15 @@ async def test_what_is_published_shows_in_all_forms_and_so_does_its_end(store: C
     assert "Everything is working" in (await looker.get("/status"))[1]
     incident = await published(store, title="Slow answers", text="One line.\nAnother.", workaround="Ask again.")
     slug = await slug_of(store)
-    await asyncio.sleep(0.5)
     for path in ("/status", f"/status/incidents/{slug}", "/status/feed.atom", "/api/v2/summary.json"):
-        text = (await looker.get(path))[1]
-        assert "Slow answers" in text, path
-        assert "Ask again." in text, path
+        await looker.sees("Slow answers", path)
+        await looker.sees("Ask again.", path)
     summary = await looker.json("/api/v2/summary.json")
     assert summary["status"]["indicator"] == "minor"
     assert [one["status"] for one in summary["components"] if one["name"] == "Chat"] == ["degraded_performance"]
     assert [one["id"] for one in (await looker.json("/api/v2/incidents/unresolved.json"))["incidents"]] == [slug]
     await published(store, title="Slow answers", text="Over.", status=PublicStatus.RESOLVED, incident=incident)
-    await asyncio.sleep(0.5)
-    assert (await looker.json("/api/v2/incidents/unresolved.json"))["incidents"] == []
+    await looker.sees('"incidents": []', "/api/v2/incidents/unresolved.json")
     assert (await looker.json("/api/v2/status.json"))["status"]["indicator"] == "none"
     text = (await looker.get("/status"))[1]
     assert "Everything is working" in text
@@ -177,7 +181,7 @@ async def test_a_browser_that_has_the_page_is_told_so_until_there_is_an_update(s
         again, nothing = await looker.get("/status", Accept_Encoding=encoding, If_None_Match=f'"other", {etag}')
         assert (again.status, nothing, again.headers["ETag"]) == (304, "", etag)
         await published(store, title=f"Seen by {encoding}")
-        await asyncio.sleep(0.5)
+        await looker.sees(f"Seen by {encoding}")
         changed, text = await looker.get("/status", Accept_Encoding=encoding, If_None_Match=etag)
         assert changed.status == 200
         assert f"Seen by {encoding}" in text
@@ -266,12 +270,14 @@ async def test_two_hundred_who_look_at_once_after_an_update_cost_one_rendering(
     monkeypatch.setattr(Site, "index", counted)
     await looker.get("/status")
     await published(store, title="Everybody looks")
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(FRESH_S)
     store.readings = store.versions = rendered = 0
     began = time.monotonic()
-    for _ in range(2):
-        seen = await asyncio.gather(*(looker.get("/status") for _ in range(200)))
-        assert all("Everybody looks" in text for _, text in seen)
+    # where the database is slow somebody may be shown what there was
+    await asyncio.gather(*(looker.get("/status") for _ in range(200)))
+    await looker.sees("Everybody looks")
+    seen = await asyncio.gather(*(looker.get("/status") for _ in range(200)))
+    assert all("Everybody looks" in text for _, text in seen)
     assert rendered == 1
     # what is open, and what is over
     assert store.readings == 2
@@ -290,10 +296,7 @@ async def test_each_replica_shows_an_update_of_another_within_a_second(
                 await looker.get("/status")
             title = f"Told elsewhere, {number}"
             await published(stores[2], title=title)
-            written = time.monotonic()
-            for looker in (first, second):
-                while title not in (await looker.get("/status"))[1]:
-                    assert time.monotonic() - written < 1
+            await asyncio.gather(first.sees(title), second.sees(title))
     for store in stores:
         await store.close()
 
@@ -309,7 +312,7 @@ async def test_while_the_database_is_away_what_was_shown_last_is_shown(
         with psycopg.connect(for_libpq(url, database="postgres"), autocommit=True) as admin:
             admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(FRESH_S)
             # the feed was not rendered yet; what it shows has been read
             for path in ("/status", "/status/feed.atom"):
                 answer, text = await looker.get(path)
@@ -331,15 +334,14 @@ async def test_a_database_that_does_not_answer_makes_nobody_wait_for_what_was_sh
         await looker.get("/status")
         with psycopg.connect(for_libpq(url)) as other:
             other.execute("LOCK TABLE public_updates IN ACCESS EXCLUSIVE MODE")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(FRESH_S)
             began = time.monotonic()
             seen = await asyncio.gather(*(looker.get("/status") for _ in range(50)))
             assert {answer.status for answer, _ in seen} == {200}
             assert time.monotonic() - began < 1
             other.rollback()
         await published(store, title="Shown after")
-        await asyncio.sleep(0.5)
-        assert "Shown after" in (await looker.get("/status"))[1]
+        await looker.sees("Shown after")
     await store.close()
 
 
@@ -368,7 +370,7 @@ async def test_a_client_that_reads_statuspage_reads_ours(store: Counted, looker:
     before = await PROBE.check(run)
     assert (before.verdict, before.signal) == (Verdict.OK, ProviderStatus(indicator="none", incidents=()))
     await published(store, title="API errors", impact=Impact.CRITICAL, components={"Search": ComponentState.MAJOR})
-    await asyncio.sleep(0.5)
+    await looker.sees("API errors", "/api/v2/summary.json")
     after = await PROBE.check(run)
     await http.close()
     assert after.verdict is Verdict.BAD
