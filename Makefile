@@ -34,7 +34,7 @@ check: install
 	$(BIN)/lint-imports
 
 test: check
-	tests/install_servers.sh prometheus chromium tidy libxml2-utils
+	tests/install_servers.sh prometheus prometheus-alertmanager chromium tidy libxml2-utils
 	$(BIN)/pytest -n 3 --dist worksteal
 
 # only root on Debian can build; elsewhere the tests say what to install, and fail where CI is set

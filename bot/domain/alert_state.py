@@ -35,18 +35,23 @@ class Known:
 
 
 class Register:
-    """What is known of some fingerprints, and becomes known by what is told."""
+    """What is known of some fingerprints, and becomes known by what is told.
+
+    ``known`` has what is told of, what fires of the same, and the newest of each.
+    """
 
     def __init__(self, known: Iterable[Known], now: datetime) -> None:
         self._now = now
         self._by_identity: dict[tuple[str, datetime], Known] = {}
         self._firing: dict[str, list[Known]] = {}
+        self._begun: dict[str, list[datetime]] = {}
         self._seen: set[int] = set()
         for one in sorted(known, key=lambda held: held.starts_at):
             self._add(one)
 
     def _add(self, known: Known) -> None:
         self._by_identity[known.fingerprint, known.starts_at] = known
+        self._begun.setdefault(known.fingerprint, []).append(known.starts_at)
         if known.ends_at is None:
             self._firing.setdefault(known.fingerprint, []).append(known)
 
@@ -91,7 +96,8 @@ class Register:
         self._firing[alert.fingerprint] = [one for one in self._firing[alert.fingerprint] if one.ends_at is None]
 
     def _begin(self, alert: Alert, begun: datetime) -> None:
-        later = [one.starts_at for one in self._firing[alert.fingerprint] if one.starts_at > begun]
+        others = self._begun.get(alert.fingerprint, ())
+        later = [at for at in others if at > begun]
         # told late: another of the same has begun since
         known = self._new(alert, begun, min(later) if later else None)
         self._add(known)

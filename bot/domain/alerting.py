@@ -167,13 +167,14 @@ def _noted(news: News, now: datetime) -> tuple[Change, ...]:
 
 def _events(news: News, now: datetime) -> list[Event]:
     events = []
-    if news.begun:
-        at = min(_began(one, now) for one in news.begun)
-        events.append(_event(news.begun, "fires", "fire", at, now))
+    # of what ended as another of it began, the end comes first
     if news.ended:
         at = max(min(one.ends_at or now, now) for one in news.ended)
         events.append(_event(news.ended, "is over", "are over", at, now))
-    return events
+    if news.begun:
+        at = min(_began(one, now) for one in news.begun)
+        events.append(_event(news.begun, "fires", "fire", at, now))
+    return sorted(events, key=lambda one: one.at)
 
 
 def _event(alerts: Sequence[Alert], one: str, many: str, at: datetime, now: datetime) -> Event:

@@ -176,13 +176,16 @@ _KNOWN = ("id", "fingerprint", "starts_at", "ends_at", "seen_at", "key")
 
 
 async def _known(connection: AsyncConnection, told: Sequence[Alert]) -> list[Known]:
-    """These very alerts, and what else of theirs fires."""
+    """These very alerts, what else of theirs fires, and the newest of each."""
     known = []
+    others = alerts.alias("others")
+    mine = others.c.fingerprint == alerts.c.fingerprint
+    newest = select(func.max(others.c.starts_at)).where(mine).scalar_subquery()
     for part in _parts(told):
         begun = {one.starts_at for one in part if one.starts_at is not None}
         query = select(*(alerts.c[name] for name in _KNOWN)).where(
             alerts.c.fingerprint.in_({one.fingerprint for one in part}),
-            or_(alerts.c.starts_at.in_(begun), alerts.c.ends_at.is_(None)),
+            or_(alerts.c.starts_at.in_(begun), alerts.c.ends_at.is_(None), alerts.c.starts_at == newest),
         )
         known += [Known(**row) for row in (await connection.execute(query)).mappings()]
     return known

@@ -8,12 +8,13 @@ from typing import Any
 import aiohttp
 
 from bot.configuration import load
-from bot.domain.alerts import Alerts
+from bot.domain.alerts import Alerts, digest
 from bot.domain.scopes import SCOPES
+from bot.running import Bot
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message
-from bot.serve import Bot, wired
+from bot.serve import wired
 from bot.web.routes import application
 from bot.worlds import prober
 from tests.databases import store_at
@@ -62,7 +63,7 @@ def alert(name: str = "MistralErrors", status: str = "firing", began: str = "11:
         "startsAt": f"2026-07-01T{began}:00.123456789Z",
         "endsAt": "0001-01-01T00:00:00Z" if status == "firing" else f"{NOW:%Y-%m-%d}T12:00:00Z",
         "generatorURL": "http://prometheus.example:9090/graph?g0.expr=up",
-        "fingerprint": f"{abs(hash(tuple(sorted(labels.items())))):016x}"[:16],
+        "fingerprint": digest(labels)[:16],
         **more,
     }
 
