@@ -5,6 +5,7 @@ after an answer that was lost it is read, and what is missing is added.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +19,12 @@ from bot.ports import Http, StatusPage
 from bot.settings import Settings
 from bot.variables import Secret
 
+logger = logging.getLogger(__name__)
+
 # "Each API token is limited to 1 request / second"; somewhat more, since the way there takes unequal times.
 _PACE_S = 1.05
+# Who is told to come back later than that is not waited for: the delivery comes again.
+_LONGEST_WAIT_S, _LONGEST_REST_S = 10.0, 300.0
 _TIMEOUT_S = 8.0
 # Shorter than the lease of a delivery: nobody else tells the page meanwhile. What is not told by then comes next time.
 _WITHIN_S = 35.0
@@ -28,6 +33,8 @@ _LATER = (408, 420, 425, 429)
 _OURS = "mistral_bot"
 # The newest that are looked through for one whose creation was not answered.
 _LOOKED_THROUGH = 100
+# Components are asked for by the page: all at once may be asked for only once a minute.
+_PER_PAGE, _PAGES = 100, 10
 # What a delivery keeps of where something stands.
 _KNOWN_CHARS = 40
 _QUOTED_CHARS = 300
@@ -43,11 +50,19 @@ class Pace:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def turn(self) -> None:
+        """Returns when one may ask. Raises BadAnswer where that is long from now."""
         async with self._lock:
             now = self.monotonic()
+            if self._free_at - now > _LONGEST_WAIT_S:
+                raise BadAnswer(f"Statuspage asks to be asked later, in {self._free_at - now:.0f} s")
             if now < self._free_at:
                 await self.sleep(self._free_at - now)
             self._free_at = max(now, self._free_at) + _PACE_S
+
+    def rest(self, retry_after: str | None) -> None:
+        """``retry_after``: the header's text, in seconds; nobody asks before that."""
+        if retry_after is not None and retry_after.isdecimal():
+            self._free_at = max(self._free_at, self.monotonic() + min(float(retry_after), _LONGEST_REST_S))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +89,13 @@ class Atlassian:
 
     async def _publish(self, incident: PublicIncident, view: PublicView, known: str | None) -> str:
         states = {name: view.states[name].value for name in incident.components if name in view.states}
-        ids = await self._ids() if states else {}
-        components = {ids[name]: state for name, state in states.items() if name in ids}
+        there = await self._components() if states else {}
+        if lacking := [name for name in states if name not in there]:
+            logger.warning("the page at Statuspage has no component called %s", ", ".join(lacking))
+        components = {there[name][0]: state for name, state in states.items() if name in there}
         held = await self._found(incident, known)
-        for update in incident.updates[_told(held) :]:
+        missing = incident.updates[_told(held) :]
+        for update in missing:
             if update.status is PublicStatus.POSTMORTEM and held is not None:
                 await self._postmortem(held, update)
                 body = _marked(incident, update)
@@ -86,15 +104,27 @@ class Atlassian:
             held = await self._write(held, {"incident": body})
         if held is None:
             raise BadAnswer("there is nothing to be told to Statuspage")
+        if not missing:
+            # another incident has changed them since, which the last update here could not know
+            for name, (identity, state) in there.items():
+                if name in states and states[name] != state:
+                    await self._ask("PATCH", f"/components/{identity}", {"component": {"status": states[name]}})
         return _known(held)
 
-    async def _ids(self) -> dict[str, str]:
-        """The page's components by their names; groups of them have none of their own."""
-        listed = await self._ask("GET", "/components")
-        held = listed if isinstance(listed, list) else []
-        return {
-            str(one.get("name")): str(one.get("id")) for one in held if isinstance(one, dict) and not one.get("group")
-        }
+    async def _components(self) -> dict[str, tuple[str, str]]:
+        """The id and the state of the page's components by their names; groups of them have none of their own."""
+        found: dict[str, tuple[str, str]] = {}
+        for page in range(1, _PAGES + 1):
+            listed = await self._ask("GET", f"/components?page={page}&per_page={_PER_PAGE}")
+            held = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+            found |= {
+                str(one.get("name")): (str(one.get("id")), str(one.get("status")))
+                for one in held
+                if not one.get("group")
+            }
+            if len(held) < _PER_PAGE:
+                break
+        return found
 
     async def _found(self, incident: PublicIncident, known: str | None) -> dict[str, Any] | None:
         """The incident there; None: it has not been made yet."""
@@ -145,6 +175,7 @@ class Atlassian:
         if 200 <= status <= 299:
             return parse_json(answer.body)
         if status in _LATER:
+            self.pace.rest(answer.headers.get("retry-after"))
             raise BadAnswer(f"Statuspage asks to be asked later ({status}): it takes one request a second")
         if status >= 500:
             raise BadAnswer(f"Statuspage has a fault of its own ({status})")
@@ -162,7 +193,8 @@ def _why(status: int, answered: Any, missing: str) -> str:
         case _:
             said = answered.get("error") if isinstance(answered, dict) else None
             words = "; ".join(map(str, said)) if isinstance(said, list) else str(said or "it does not say why")
-            return redact(" ".join(words.split()))[:_QUOTED_CHARS]
+            words = redact(" ".join(words.split()))
+            return words if len(words) <= _QUOTED_CHARS else words[: _QUOTED_CHARS - 1] + "…"
 
 
 def _said(incident: PublicIncident, update: PublicUpdate, components: Mapping[str, str]) -> dict[str, Any]:

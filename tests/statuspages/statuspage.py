@@ -28,6 +28,7 @@ class Statuspage:
         routes = web.Application(middlewares=[self._counted])
         base = f"/v1/pages/{PAGE}"
         routes.router.add_get(f"{base}/components", self._components)
+        routes.router.add_patch(f"{base}/components/{{id}}", self._component)
         routes.router.add_get(f"{base}/incidents", self._listed)
         routes.router.add_post(f"{base}/incidents", self._create)
         routes.router.add_get(f"{base}/incidents/{{id}}", self._one)
@@ -59,8 +60,17 @@ class Statuspage:
             request.transport.abort()
         return answer
 
-    async def _components(self, _: web.Request) -> web.Response:
-        return web.json_response(self.components)
+    async def _components(self, request: web.Request) -> web.Response:
+        if "page" not in request.query:
+            # all at once: once a minute, and that was before
+            return web.json_response({}, status=429, headers={"Retry-After": "60"})
+        many, page = int(request.query["per_page"]), int(request.query["page"])
+        return web.json_response(self.components[many * (page - 1) : many * page])
+
+    async def _component(self, request: web.Request) -> web.Response:
+        (one,) = [one for one in self.components if one["id"] == request.match_info["id"]]
+        one["status"] = (await request.json())["component"]["status"]
+        return web.json_response(one)
 
     async def _listed(self, request: web.Request) -> web.Response:
         return web.json_response(self.incidents[: int(request.query["limit"])])

@@ -91,8 +91,22 @@ async def test_only_the_incidents_own_components_change_and_another_open_inciden
     other = an_incident(2, components={"Chat": ComponentState.MAJOR})
     known = await world.publish(ENDED, other)
     assert [world.remote.state_of(name) for name in NAMES] == ["major_outage", "operational", "under_maintenance"]
+    asked = len(world.remote.asked)
     await world.publish(ENDED, replace(other, status=PublicStatus.RESOLVED), known=known)
-    assert world.remote.state_of("Chat") == "major_outage", "nothing new was to be told of this incident"
+    assert [world.remote.state_of(name) for name in NAMES] == ["operational", "operational", "under_maintenance"]
+    assert world.bodies() == WHOLE, "a state alone is no update"
+    assert len(world.remote.asked) - asked == 3, "what is as it should be is left alone"
+
+
+async def test_a_component_beyond_the_first_hundred_is_found(world: World) -> None:
+    for number in range(100):
+        world.remote.add_component(f"Region {number}")
+    await world.page.publish(
+        replace(FIRST, components={"Region 99": ComponentState.MAJOR}),
+        a_view(replace(FIRST, components={"Region 99": ComponentState.MAJOR})),
+        known=None,
+    )
+    assert world.remote.state_of("Region 99") == "major_outage"
 
 
 async def test_what_was_not_told_meanwhile_is_told_in_order(world: World) -> None:
@@ -138,10 +152,27 @@ async def test_one_request_a_second_is_kept_whoever_asks(world: World) -> None:
     assert world.clock.at - 100.0 >= asked - 1
 
 
-async def test_a_component_that_the_page_does_not_have_holds_up_nothing(world: World) -> None:
+async def test_it_is_asked_no_sooner_than_it_says(world: World) -> None:
+    world.remote.refuse = lambda _: web.json_response({}, status=429, headers={"Retry-After": "60"})
+    with pytest.raises(BadAnswer):
+        await world.publish(FIRST)
+    world.remote.refuse = lambda _: None
+    with pytest.raises(BadAnswer, match="asks to be asked later, in 60 s"):
+        await world.publish(FIRST)
+    assert len(world.remote.asked) == 1
+    world.clock.at += 55
+    await world.publish(FIRST)
+    assert world.clock.pauses[0] == pytest.approx(5)
+    assert world.bodies() == WHOLE[:1]
+
+
+async def test_a_component_that_the_page_does_not_have_holds_up_nothing_and_is_named(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     await world.publish(replace(FIRST, components={"Chat": ComponentState.MAJOR, "Elsewhere": ComponentState.MAJOR}))
     assert world.remote.state_of("Chat") == "major_outage"
     assert len(world.bodies()) == 1
+    assert "the page at Statuspage has no component called Elsewhere" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -151,6 +182,7 @@ async def test_a_component_that_the_page_does_not_have_holds_up_nothing(world: W
         (403, {}, Forbidden, "may not change the page"),
         (404, {}, Forbidden, "check STATUSPAGE_PAGE_ID"),
         (422, {"error": ["Name is too long", "Status is <b>odd</b>"]}, Forbidden, "Name is too long; Status is <b>odd"),
+        (422, {"error": "long " * 200}, Forbidden, "long long…"),
         (422, {"error": "token=abcdef0123456789"}, Forbidden, "token=***"),
         (400, ["?"], Forbidden, "it does not say why"),
         (420, {}, BadAnswer, "one request a second"),
