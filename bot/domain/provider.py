@@ -44,18 +44,18 @@ def page_unread(incident: Incident, before: Watching, why: str) -> Change | None
 
 def api_probed(
     incident: Incident, before: Watching, findings: Sequence[Finding], now: datetime, watch: Watch, runs: Sequence[Run]
-) -> Change:
-    """The API was asked once more; ``runs`` are the incident's mitigations. Unknown is no success."""
+) -> Change | None:
+    """The API was asked once more; ``runs`` are the incident's mitigations. Unknown is no success. None: no news."""
     well = bool(findings) and all(one.verdict is Verdict.OK for one in findings)
     failed = any(one.verdict is Verdict.BAD for one in findings)
-    successes = before.successes + 1 if well else 0
+    successes = min(before.successes + 1, watch.successes) if well else 0
     after = replace(before, successes=successes)
     if before.announced and failed:
         after = replace(after, announced=False)
         events = _events(["Mistral's API fails again"], now)
         return Change(incident=incident, events=events, messages=(CARD,), watching=after)
     if before.announced or successes < watch.successes:
-        return Change(incident=incident, watching=after)
+        return None if after == before else Change(incident=incident, watching=after)
     after = replace(after, announced=True)
     events = _events([f"Mistral's API was well {successes} times in a row"], now)
     standing = [run for run in runs if run.temporary and run.in_place and not run.kept]

@@ -81,6 +81,10 @@ def test_three_in_a_row_are_announced_once_with_what_is_still_in_place() -> None
     held = Watching()
     for count in (1, 2, 3, 4):
         change = api_probed(INCIDENT, held, WELL, NOW, WATCH, [standing, a_run(id="run2")])
+        if count == 4:
+            assert change is None, "nothing is written for what is known"
+            continue
+        assert change is not None
         assert change.watching is not None
         held = change.watching
         assert said(change) == (["card", "recovered"] if count == 3 else [])
@@ -96,6 +100,7 @@ def test_what_is_not_well_breaks_the_row(between: list[Finding]) -> None:
     held = Watching()
     for findings in (WELL, WELL, between, WELL, WELL):
         change = api_probed(INCIDENT, held, findings, NOW, WATCH, [])
+        assert change is not None
         assert change.watching is not None
         held = change.watching
         assert not held.announced
@@ -104,13 +109,16 @@ def test_what_is_not_well_breaks_the_row(between: list[Finding]) -> None:
 def test_a_relapse_is_noted_and_can_be_over_anew_and_unknown_is_no_relapse() -> None:
     held = Watching(successes=3, announced=True)
     unknown = api_probed(INCIDENT, held, found(OK, UNKNOWN), NOW, WATCH, [])
+    assert unknown is not None
     assert (kinds(unknown), unknown.watching) == ([], replace(held, successes=0))
     relapse = api_probed(INCIDENT, held, FAILING, NOW, WATCH, [])
+    assert relapse is not None
     assert [event.text for event in relapse.events] == ["Mistral's API fails again"]
-    assert relapse.watching is not None
     for _ in range(3):
-        relapse = api_probed(INCIDENT, relapse.watching, WELL, NOW, WATCH, [])
+        assert relapse is not None
         assert relapse.watching is not None
+        relapse = api_probed(INCIDENT, relapse.watching, WELL, NOW, WATCH, [])
+    assert relapse is not None
     assert said(relapse) == ["card", "recovered"]
 
 
