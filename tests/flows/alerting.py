@@ -1,5 +1,6 @@
 """A bot behind a real HTTP server that alerts are sent to, with a database and the sandbox's Slack."""
 
+import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ class Alerted(Served):
 
     async def post(self, body: Any, path: str = "/alerts", token: str | None = TOKEN) -> tuple[int, str]:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        held: Mapping[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
+        held: Mapping[str, Any] = {"data": io.BytesIO(body)} if isinstance(body, bytes) else {"json": body}
         async with self.session.post(self.url + path, headers=headers, **held) as response:
             return response.status, await response.text()
 
