@@ -143,12 +143,13 @@ async def test_a_page_that_cannot_be_read_is_said_to_be_so_never_to_be_fine(watc
     watched.page(fail=fail)
     await watched.look(60)
     assert "Mistral's status page: Elevated" in card.all_text, "it has not ended"
+    assert "(major); since then it cannot be read (" in card.all_text
     watched.page()
     await watched.look(60)
     assert "Mistral's status page: " not in card.all_text
     watched.page(fail=fail)
     await watched.look(60)
-    assert "Mistral's status page: " in card.all_text
+    assert "Mistral's status page: it cannot be read (" in card.all_text
     assert "operational" not in card.all_text.lower()
     assert len(await watched.told()) == 2
 

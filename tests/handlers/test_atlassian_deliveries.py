@@ -102,27 +102,17 @@ async def test_a_key_that_is_not_taken_is_told_in_the_incidents_thread_and_mende
 
 
 async def test_a_statuspage_that_hangs_holds_up_neither_slack_nor_another_page(told: Told) -> None:
-    stage = told.stage
-    asked = asyncio.Event()
-
-    class Hanging(HttpClient):
-        async def fetch(self, *args: object, **options: object) -> object:  # type: ignore[override]
-            asked.set()
-            await asyncio.Event().wait()
-
-    http = Hanging(Network(), Limits().response_bytes)
-    page = Atlassian(http=http, url=told.remote.url, key=Secret(KEY), page=PAGE)
-    deliveries = replace(stage.world.deliveries, pages=[page, told.other], _wanted={})
+    stage, deliveries = told.stage, told.stage.world.deliveries
+    told.remote.open.clear()
     work = asyncio.create_task(deliveries.work())
     try:
         await stage.publish(await stage.world.declare(), pages=PAGES)
         deliveries.wake()
-        await asyncio.wait_for(asked.wait(), 10)
-        await until(lambda: bool(told.other.said))
+        await until(lambda: bool(told.remote.asked) and bool(told.other.said))
         await stage.world.slack.wait_for(lambda: stage.world.said("is INVESTIGATING"))
         assert told.remote.incidents == []
+        told.remote.open.set()
+        await until(lambda: told.bodies() == [TOLD.text])
     finally:
         deliveries.end()
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
-        await http.close()
+        await asyncio.wait_for(work, 10)

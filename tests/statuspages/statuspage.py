@@ -1,5 +1,6 @@
 """A stand-in for Statuspage's REST API v1, as far as https://developer.statuspage.io describes what is used of it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ KEY, PAGE = "planted-statuspage-key-0123456789", "kctbh9vrtdwd"
 class Statuspage:
     """``lose``: numbers (from 0) of the requests that are carried out and whose answer is cut.
 
-    ``refuse``: what a request is answered instead of being carried out.
+    ``refuse``: what a request is answered instead of being carried out. ``open``: while it is not set, all hang.
     """
 
     components: list[dict[str, Any]] = field(default_factory=list)
@@ -22,6 +23,7 @@ class Statuspage:
     lose: set[int] = field(default_factory=set)
     refuse: Callable[[web.Request], web.Response | None] = lambda _: None
     asked: list[str] = field(default_factory=list)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
 
     def application(self) -> web.Application:
@@ -49,6 +51,7 @@ class Statuspage:
     async def _counted(self, request: web.Request, handler: Any) -> web.StreamResponse:
         number = len(self.asked)
         self.asked.append(f"{request.method} {request.path.partition(PAGE)[2]}")
+        await self.open.wait()
         if request.headers.get("Authorization") != f"OAuth {KEY}":
             return web.json_response({"error": "Could not authenticate"}, status=401)
         refused = self.refuse(request)
@@ -127,6 +130,7 @@ class Statuspage:
 @asynccontextmanager
 async def statuspage(*components: str) -> AsyncIterator[Statuspage]:
     held = Statuspage()
+    held.open.set()
     for name in components:
         held.add_component(name)
     runner = web.AppRunner(held.application(), access_log=None, shutdown_timeout=0.1)
