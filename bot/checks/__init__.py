@@ -5,7 +5,7 @@ from bot.ports import Check, Database
 
 def load(database: Database) -> tuple[Check, ...]:
     """The checks in the order in which they are told."""
-    from bot.checks import kubernetes, mistral, pagers, prometheus, service, slack, statuspage
+    from bot.checks import alerts, kubernetes, mistral, pagers, prometheus, service, slack, statuspage
     from bot.checks.database import DatabaseCheck
 
     return (
@@ -16,5 +16,6 @@ def load(database: Database) -> tuple[Check, ...]:
         kubernetes.CHECK,
         DatabaseCheck(database),
         pagers.CHECK,
+        alerts.CHECK,
         statuspage.CHECK,
     )

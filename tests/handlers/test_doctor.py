@@ -57,6 +57,7 @@ async def test_the_command_exits_0_where_all_is_well_and_shows_no_secret(sandbox
         "Kubernetes",
         "Database",
         "Pagers",
+        "Alerts",
         "Statuspage",
         "all is well",
     ]
@@ -108,7 +109,7 @@ async def test_a_check_that_cannot_be_made_is_a_failure_of_its_target_alone(tmp_
         *(("Broken", target) for target in ("default", "eu")),
         ("Slack", "default"),
         *((name, to) for name in ("Mistral API", "Service", "Prometheus", "Kubernetes") for to in ("default", "eu")),
-        *((name, "default") for name in ("Database", "Pagers", "Statuspage")),
+        *((name, "default") for name in ("Database", "Pagers", "Alerts", "Statuspage")),
     ]
     (broken,) = found[1].results
     assert (broken.ok, broken.detail) == (False, "eu makes no sense")
