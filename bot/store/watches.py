@@ -4,17 +4,24 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import case, insert, literal, or_, select, union_all, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.domain.incident import Status
 from bot.domain.watching import Watching
 from bot.errors import AlreadyDone
 from bot.ports.watches import Watched
 from bot.store.base import Base
 from bot.store.tables import incidents, watches
 
-_OPENED = 100
+# Incidents that have been opened, or reopened, since somebody looked last: they are watched from now on.
+_OPEN = [status.value for status in Status if status is not Status.RESOLVED]
+_UNWATCHED = (
+    select(incidents.c.id, case((watches.c.incident.is_(None), "new"), else_="again").label("what"))
+    .outerjoin(watches, watches.c.incident == incidents.c.id)
+    .where(incidents.c.status.in_(_OPEN), watches.c.due_at.is_(None))
+)
 
 
 class StoredWatches(Base):
@@ -34,13 +41,17 @@ class StoredWatches(Base):
         )
 
     async def claim_watches(self, now: datetime, *, limit: int, lease_s: float) -> Sequence[Watched]:
-        await self._begin(now)
         ready = (watches.c.due_at <= now) & or_(
             watches.c.lease_until.is_(None), watches.c.lease_until <= self._lease_clock(now)
         )
+        due = select(watches.c.incident, literal("due").label("what")).where(ready)
         async with self._reading() as connection:
-            if (await connection.execute(select(watches.c.incident).where(ready).limit(1))).first() is None:
-                return ()
+            found = (await connection.execute(union_all(_UNWATCHED, due))).all()
+        if not found:
+            return ()
+        for number, what in found:
+            if what != "due":
+                await self._begin(number, now, anew=what == "new")
         chosen = select(watches.c.incident).where(ready).order_by(watches.c.due_at).limit(limit)
         claimed = (
             update(watches)
@@ -58,22 +69,12 @@ class StoredWatches(Base):
         async with self._writing() as connection:
             await connection.execute(update(watches).where(watches.c.incident == incident).values(values))
 
-    async def _begin(self, now: datetime) -> None:
-        """Incidents that have been opened, or reopened, since somebody looked last are watched from now on."""
-        unwatched = (
-            select(incidents.c.id, watches.c.incident)
-            .outerjoin(watches, watches.c.incident == incidents.c.id)
-            .where(incidents.c.status != "resolved", watches.c.due_at.is_(None))
-            .limit(_OPENED)
-        )
-        async with self._reading() as connection:
-            found = (await connection.execute(unwatched)).all()
-        for number, known in found:
-            try:
-                async with self._writing() as connection:
-                    await _watch(connection, number, now, anew=known is None)
-            except AlreadyDone:
-                continue  # another replica was first
+    async def _begin(self, number: int, now: datetime, *, anew: bool) -> None:
+        try:
+            async with self._writing() as connection:
+                await _watch(connection, number, now, anew=anew)
+        except AlreadyDone:
+            return  # another replica was first
 
 
 async def _watch(connection: AsyncConnection, number: int, now: datetime, *, anew: bool) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+from sqlalchemy import event
+
 from bot.domain import acts
 from bot.domain.incident import Incident
 from bot.domain.policy import Policy
@@ -64,3 +66,17 @@ async def test_what_a_process_held_that_died_is_looked_at_when_its_lease_ends(
     again = await store.claim_watches(NOW + SECOND, limit=9, lease_s=60)
     assert [one.incident for one in (*first, *again)] == [incident.id] * 2
     assert await claimed(store, 2) == []
+
+
+async def test_one_question_finds_that_nothing_is_due(store: SqlStore, incident: Incident) -> None:
+    await claimed(store)
+    await store.watched(incident.id, page_at=NOW + 60 * SECOND, probe_at=None)
+    asked: list[str] = []
+
+    def note(*told: object) -> None:
+        asked.append(str(told[2]))
+
+    event.listen(store.engine.sync_engine, "before_cursor_execute", note)
+    assert await claimed(store, 5) == []
+    questions = [one for one in asked if not one.startswith(("BEGIN", "COMMIT", "ROLLBACK"))]
+    assert len(questions) == 1, questions
