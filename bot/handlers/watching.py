@@ -8,7 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.domain import provider
 from bot.domain.incident import Change, Incident
@@ -27,6 +27,8 @@ _BATCH = 200
 # Longer than a triage may take.
 _LEASE_S = 60.0
 _ATTEMPTS = 8
+# A target may be back after a restart with other settings.
+_UNKNOWN_EVERY = timedelta(hours=1)
 # How a probe says that nobody has asked for it.
 _OFF = "not configured"
 
@@ -57,12 +59,12 @@ class WatchHandler:
         return len(due)
 
     async def _look(self, target: str, held: Sequence[tuple[Watched, Incident]]) -> None:
+        now = self.clock.now()
         if target not in self.prober.worlds:
             logger.warning("the target %s is not configured any more: its provider is not watched", target)
             for one, _ in held:
-                await self.store.watched(one.incident, page_at=None, probe_at=None)
+                await self.store.watched(one.incident, page_at=now + _UNKNOWN_EVERY, probe_at=None)
             return
-        now = self.clock.now()
         page = any(_due(one.page_at, now) for one, _ in held)
         api = any(_due(one.probe_at, now) and is_the_providers(incident.cause) for one, incident in held)
         probes = [*([self.page] if page else []), *(self.api if api else [])]

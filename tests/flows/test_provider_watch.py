@@ -186,6 +186,19 @@ async def test_what_is_over_or_not_the_providers_is_left_alone(watched: Watched)
     assert watched.asked("provider_status") == pages
 
 
+async def test_a_target_that_is_not_configured_any_more_is_told_in_the_log_and_holds_up_no_other(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = Declaration(target="gone", title="Of another time", severity=Severity.P2, channel="C0INCIDENTS")
+    await watched.bot.incidents.declare(gone, "U0REQUESTER", "view:gone")
+    await watched.outage()
+    watched.page(ERRORS)
+    for _ in range(4):
+        await watched.look()
+    assert caplog.text.count("the target gone is not configured any more") == 1
+    assert [one.event.text for one in await watched.bot.store.timeline(2) if one.event.kind == "provider"]
+
+
 async def test_a_restart_in_between_forgets_nothing_and_says_nothing_twice(watched: Watched) -> None:
     await watched.outage()
     watched.page(ERRORS)
