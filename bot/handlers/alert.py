@@ -29,6 +29,7 @@ _TOGETHER = 2_000
 _KEYS = 20
 # Two looks at what is to be worked in are so far apart, so that a storm is a few entries of a timeline.
 _PACE_S = 1.0
+_GIVEN_WAY_S = 0.2
 _TRIAGES, _LEASE_S = 1000, 60.0
 _TRIAGES_MOST, _AGAIN = 3, timedelta(seconds=20)
 
@@ -144,7 +145,13 @@ class AlertHandler:
                 self.wake()
             if worked < _KEYS:
                 break
+            await self._give_way()
         await self.triage_some()
+
+    async def _give_way(self) -> None:
+        """What comes in is written first: its sender waits, and a file has one writer at a time."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_GIVEN_WAY_S)
 
     def _decide(self, news: News) -> Worked:
         with_id = News(**{**vars(news), "fresh": uuid.uuid4().hex})
@@ -168,9 +175,12 @@ class AlertHandler:
         held: Mapping[str, Any] = report.as_json()
         identity = await self.store.keep_triage(held, target=target, at=self.clock.now())
         now = self.clock.now()
-        await self.store.end_alert_triages(
-            keys, lambda incident: triaged(incident, held, identity, now), now, triage=identity
-        )
+        for begin in range(0, len(keys), _KEYS):
+            some = keys[begin : begin + _KEYS]
+            await self.store.end_alert_triages(
+                some, lambda incident: triaged(incident, held, identity, now), now, triage=identity
+            )
+            await self._give_way()
         self.wake()
 
     async def _untriaged(self, keys: Sequence[AlertKey], why: str) -> None:
