@@ -21,6 +21,8 @@ from tests.databases import copy_of, store_at
 from tests.fakes import FakeClock
 from tests.flows.test_incident_answers import Served
 from tests.flows.test_incidents import form, said
+from tests.handlers.conftest import World
+from tests.handlers.test_delivery_runs import asked, in_place, proposed
 
 MODEL = "mistral-small-latest"
 ERRORS = {"name": "Elevated <!channel> errors on chat completions", "impact": "major", "components": ["API"]}
@@ -62,6 +64,10 @@ class Watched(Served):
         await self.send()
         return next(one for one in self.slack.messages if "*Status*" in one.all_text)
 
+    async def fallback_in_place(self) -> None:
+        world = World(self.sandbox, self.bot.store, self.clock, self.bot.deliveries, self.bot.incidents)  # type: ignore[arg-type]
+        await in_place(world, await proposed(world, await asked(world, 1)))
+
     async def told(self) -> list[str]:
         return [one.event.text for one in await self.bot.store.timeline(1) if one.event.kind == "provider"]
 
@@ -88,6 +94,7 @@ async def watched(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterat
 
 async def test_an_outage_is_followed_from_the_page_to_the_recovery(watched: Watched) -> None:
     card = await watched.outage()
+    await watched.fallback_in_place()
     watched.page(ERRORS)
     await watched.look()
     assert "Mistral's status page: Elevated &lt;!channel&gt; errors on chat completions (major)" in card.all_text
@@ -111,6 +118,10 @@ async def test_an_outage_is_followed_from_the_page_to_the_recovery(watched: Watc
     await watched.slack.click(told, "resolve")
     view = await form(watched.slack)
     assert view.body["callback_id"] == "resolve"
+    assert "`fallback` is still in place." in told.all_text
+    await watched.slack.click(told, "revert")
+    views = watched.slack.views
+    await watched.slack.wait_for(lambda: views["U0REQUESTER"].body["title"]["text"] == "Take it back")
 
 
 async def test_a_relapse_is_noted_and_the_next_recovery_said_anew(watched: Watched) -> None:
