@@ -109,3 +109,13 @@ def test_people_groups_and_channels_are_shown_by_name_and_nothing_else_is_let_th
     assert message.text == (
         "<@U0ADA> <#C0HERE> <!subteam^S0ONCALL> &lt;!channel&gt; &lt;https://a|b&gt; &lt;@nobody&gt; &amp; &lt;b&gt;"
     )
+
+
+def test_the_texts_of_updates_are_plain_and_an_operators_own_are_taken_first(tmp_path: Path) -> None:
+    folder = tmp_path / "updates"
+    folder.mkdir()
+    (folder / "title.j2").write_text("{# ours #}\n  Trouble & <{{ name }}>  \n\n")
+    assert Renderer(tmp_path).text("updates/title.j2", {"name": "it's"}) == "Trouble & <it's>"
+    (folder / "title.j2").write_text("{{ missing }}")
+    with pytest.raises(TemplateError, match=r"updates/title\.j2"):
+        Renderer(tmp_path).text("updates/title.j2", {})
