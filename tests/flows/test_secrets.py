@@ -58,6 +58,7 @@ def environment(sandbox: Sandbox, **more: str) -> dict[str, str]:
         "PROMETHEUS_TOKEN": f"{P}Prometheus",
         "ALERTMANAGER_TOKEN": f"{P}Alertmanager",
         "STATUSPAGE_API_KEY": f"{P}Statuspage",
+        "STATUSPAGE_PAGE_ID": "page1",
         "PAGERDUTY_ROUTING_KEY": f"{P}PagerDuty",
         "DATABASE_URL": f"postgresql+psycopg://ada:{P}@127.0.0.1:9/bot",
         "HTTPS_PROXY": f"http://ada:{P}@127.0.0.1:9",
