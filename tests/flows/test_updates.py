@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from bot.configuration import load
 from bot.domain import acts
+from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
 from bot.domain.policy import Act, Policy
 from bot.domain.publication import PublicIncident, component_states
@@ -162,6 +163,27 @@ async def test_texts_that_are_left_as_they_are_follow_the_status_and_are_not_sai
     first, second = desk.posts(SUPPORT)
     assert second.thread_ts == first.ts
     assert "It still looks good" in second.text
+
+
+async def test_a_page_is_told_at_first_of_what_the_incident_affects_as_badly_as_its_severity_says(desk: Desk) -> None:
+    told = Declaration(
+        target="default",
+        title="Search fails",
+        severity=Severity.P2,
+        components=("Search", "of old"),
+        cause="provider_slow",
+        channel=HERE,
+    )
+    await desk.bot.incidents.declare(told, ROBIN, "view:second")
+    await desk.click_send(await desk.filled("update 2", publish=["yes"]))
+    public = await desk.public(2)
+    assert public is not None
+    assert (public.title, public.impact, public.components) == (
+        "Slow answers from AI features",
+        "major",
+        {"Search": "partial_outage"},
+    )
+    assert public.updates[0].workaround == "Please wait for the answer rather than sending the request again."
 
 
 async def test_back_leads_to_the_form_with_what_was_typed_and_what_is_sent_is_the_last_preview(desk: Desk) -> None:
