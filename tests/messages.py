@@ -403,6 +403,6 @@ MESSAGES: dict[str, Sample] = {
         {"incident": INCIDENT, "channel": "C0INCIDENTS", "why": "is_archived"}, {"why": "message_limit_exceeded"}
     ),
     "unpublished": sample({"incident": INCIDENT, "page": "atlassian", "why": "it refuses the key"}),
-    "untriaged": sample({"incident": INCIDENT, "why": "there is no target called eu"}),
+    "untriaged": sample({"incident": INCIDENT, "why": "There is no target called eu any more."}),
     "update_modal": sample({**FORM, "statuses": STATUSES, "nexts": NEXTS}, {"audiences": EVERYBODY}, own=_MENUS),
 }

@@ -8,6 +8,8 @@ import pytest
 from bot.configuration import load
 from bot.domain.alerts import Alerts, Does, Matcher, Rule
 from bot.domain.causes import Severity
+from bot.errors import SettingsError
+from bot.serve import serve
 from tests.test_policies import configured, problem
 
 WHOLE = r"""
@@ -81,3 +83,12 @@ def test_a_token_without_a_channel_is_a_problem_of_running() -> None:
     (told,) = load({"ALERTMANAGER_TOKEN": "planted"}).alert_problems()
     assert told.startswith("ALERTMANAGER_TOKEN is set and INCIDENT_CHANNEL is not; it should hold the id")
     assert "planted" not in told
+
+
+async def test_the_bot_does_not_run_with_a_token_and_without_a_channel() -> None:
+    slack = {"SLACK_BOT_TOKEN": "xoxb-planted", "SLACK_APP_TOKEN": "xapp-planted"}
+    with pytest.raises(SettingsError) as caught:
+        await serve(load({**slack, "ALERTMANAGER_TOKEN": "planted"}))
+    assert [one.partition(";")[0] for one in caught.value.problems] == [
+        "ALERTMANAGER_TOKEN is set and INCIDENT_CHANNEL is not"
+    ]

@@ -166,11 +166,19 @@ class AlertHandler:
         await asyncio.gather(*(self._triage(target, held) for target, held in targets.items()))
 
     async def _triage(self, target: str, keys: Sequence[AlertKey]) -> None:
+        if target not in self.triage.prober.worlds:
+            await self._untriaged(keys, f"There is no target called {target} any more.")
+            return
         try:
             report = await self.triage.start(target).report
         except Exception as error:
             logger.exception("the triage of %s failed", target)
-            await self._untriaged(keys, str(error) if isinstance(error, BotError) else type(error).__name__)
+            await self._untriaged(
+                keys,
+                str(error)
+                if isinstance(error, BotError)
+                else f"It ended with {type(error).__name__}; the bot's log says more.",
+            )
             return
         held: Mapping[str, Any] = report.as_json()
         identity = await self.store.keep_triage(held, target=target, at=self.clock.now())

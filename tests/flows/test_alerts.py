@@ -227,3 +227,37 @@ async def test_a_storm_of_200_keys_is_200_incidents_and_one_triage(
         assert len(opened) == 200
         assert len({one.triage for one in opened}) == 1
         assert None not in {one.triage for one in opened}
+
+
+async def test_a_triage_that_fails_is_tried_three_times_and_then_told(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    # a target that the settings have lost since
+    rules = Alerts(rules=(Rule(does=Does.OPEN, target="gone"),))
+    async with alerted(copy_of("SQLite", tmp_path, request), rules) as room:
+        await room.tell(alert())
+        for _ in range(2):
+            assert cards(room.slack), "the incident is there before its triage ends"
+            assert room.said("failed several times") == []
+            room.clock.advance(20)
+            await room.settle()
+        (told,) = room.said("The triage of INC-1 failed several times")
+        assert "gone" in told.all_text
+        room.clock.advance(3600)
+        await room.settle()
+        assert room.said("The triage of INC-1 failed several times") == [told]
+        assert await kinds(room) == ["declared", "alert", "triage"]
+
+
+async def test_an_incident_of_the_bots_own_makes_its_channel_without_inviting_the_bot(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    config = tmp_path / "bot.yaml"
+    config.write_text("policy: {own_channel: true}")
+    async with alerted(copy_of("SQLite", tmp_path, request), MISTRAL_BOT_CONFIG=str(config)) as room:
+        await room.tell(alert())
+        incident = await room.bot.store.incident(1)
+        assert incident is not None
+        assert incident.own_channel is not None
+        assert await room.bot.store.dead_letters(10) == []
+        assert len(cards(room.slack)) == 2
