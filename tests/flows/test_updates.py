@@ -4,87 +4,29 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from bot.configuration import load
 from bot.domain import acts
 from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
 from bot.domain.policy import Act, Policy
-from bot.domain.publication import PublicIncident, component_states
-from bot.domain.scopes import SCOPES
-from bot.sandbox.launcher import Sandbox
-from bot.sandbox.scenario import load_scenarios
-from bot.sandbox.slack import Message, View
 from bot.sandbox.slack.filling import Values
-from bot.serve import wired
 from bot.settings import StatusPageSettings
 from bot.store.sql import SqlStore
 from bot.store.tables import metadata
-from bot.web.routes import application
-from bot.worlds import prober
-from tests.databases import copy_of, store_at
-from tests.flows.test_incident_answers import ADA, Served
-from tests.flows.test_incidents import cards, form
+from tests.databases import copy_of
+from tests.flows.desk import HERE, ROBIN, STAKEHOLDERS, SUPPORT, Desk, desk_at, without_ids
+from tests.flows.test_incident_answers import ADA
 from tests.planted import MARK, PLANTED, P
 
-ROBIN, CHRIS, HERE, SUPPORT = "U0REQUESTER", "U0COMMANDER", "C0INCIDENTS", "C0GENERAL"
-STAKEHOLDERS = Policy(stakeholders={Severity.P1: (SUPPORT,), Severity.P2: (SUPPORT,)})
-COMPONENTS = ("Chat", "Search")
 SECRETS = " and ".join(PLANTED.values())
 SLOW = "The database is slow. Send it again: it is done once."
-
-
-@dataclass(frozen=True)
-class Desk(Served):
-    """Where updates are written."""
-
-    async def filled(self, words: str = "update", user: str = ROBIN, **values: Any) -> View:
-        """The preview of a form that was filled in."""
-        await self.slack.command(words, user=user)
-        view = await form(self.slack, user)
-        answer = await self.slack.submit(view, {block: {"value": value} for block, value in values.items()})
-        assert answer["response_action"] == "push", answer
-        return self.slack.views[user]
-
-    async def opened(self, words: str = "update", user: str = ROBIN) -> View:
-        await self.slack.command(words, user=user)
-        return await form(self.slack, user)
-
-    async def click_send(self, preview: View) -> dict[str, Any]:
-        answer = await self.slack.submit(preview)
-        await self.send()
-        return answer
-
-    def posts(self, channel: str = HERE) -> list[Message]:
-        """What everybody sees there, cards left out."""
-        shown = cards(self.slack)
-        return [one for one in self.slack.messages if one.channel == channel and not one.only_for and one not in shown]
-
-    async def public(self, number: int = 1) -> PublicIncident | None:
-        return await self.bot.store.public(number)
-
-
-@asynccontextmanager
-async def desk_at(url: str, policy: Policy, **more: Any) -> AsyncIterator[Desk]:
-    sandbox = Sandbox(load_scenarios()["all is well"], http_mode=True)
-    sandbox.slack.workspace.scopes = set(SCOPES)
-    await sandbox.start()
-    settings, store = load(sandbox.environment()), store_at(url)
-    settings = replace(settings, policy=policy, components=COMPONENTS, **more)
-    async with prober(settings) as asks:
-        bot = wired(settings, asks, store, pace_s=0)
-        sandbox.slack.request_url = await sandbox.serve(application(bot.readiness, bot.slack.app)) + "/slack/events"
-        yield Desk(bot, sandbox)
-        await bot.tasks.drain(5)
-    await store.close()
-    await sandbox.close()
 
 
 @pytest.fixture
@@ -92,10 +34,6 @@ async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
     async with desk_at(copy_of("SQLite", tmp_path, request), STAKEHOLDERS) as held:
         await held.declared()
         yield held
-
-
-def without_ids(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: held for name, held in block.items() if name != "block_id"} for block in blocks]
 
 
 async def test_an_update_for_all_three_audiences_reaches_each_in_its_own_words(desk: Desk) -> None:
@@ -336,62 +274,6 @@ def locked(url: str) -> Iterator[None]:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
-
-
-async def test_an_end_is_told_to_all_who_were_told_of_the_beginning(desk: Desk) -> None:
-    await desk.click_send(await desk.filled(action="queueing", publish=["yes"], components=["Chat"]))
-    view = await desk.opened("resolve")
-    await desk.slack.wait_for(lambda: "has not ended yet" not in view.all_text)
-    answer = await desk.slack.submit(view, {"reason": {"value": "the limit was raised"}})
-    preview = desk.slack.views[ROBIN]
-    assert answer["response_action"] == "push"
-    for part in ("is resolved*, says", "The team will look back", "Chat: all work again"):
-        assert part in preview.all_text
-    assert (await desk.bot.incidents.one(1)).open
-    assert await desk.click_send(preview) == {"response_action": "clear"}
-    public, incident = await desk.public(), await desk.bot.incidents.one(1)
-    assert public is not None
-    assert (incident.open, public.open, public.components) == (False, False, {"Chat": "major_outage"})
-    assert component_states(COMPONENTS, [public])["Chat"] == "operational"
-    assert "It is over: our AI features work as usual again." in desk.posts(SUPPORT)[-1].text
-    told = [entry.event.kind for entry in await desk.bot.store.timeline(1)]
-    assert told[-4:] == ["status", "resolved", "told", "published"]
-
-
-async def test_an_end_that_the_page_is_not_told_is_remembered_until_it_is(desk: Desk) -> None:
-    await desk.click_send(await desk.filled(action="queueing", publish=["yes"]))
-    view = await desk.opened("resolve")
-    told: Values = {"reason": {"value": "it is over"}, "stakeholders": {"value": ""}, "publish": {"value": []}}
-    assert await desk.slack.submit(view, told) == {}, "nobody else is told, so there is nothing to preview"
-    await desk.whispered("The status page still says that it is open: `/mistral publish 1`", ROBIN)
-    await desk.send()
-    (card,) = cards(desk.slack)
-    assert "The status page still says that it is open" in card.all_text
-    await desk.click_send(await desk.filled("publish 1"))
-    public = await desk.public()
-    assert public is not None
-    assert public.status == "resolved"
-    assert "still says" not in card.all_text
-
-
-async def test_a_resolved_incident_can_be_corrected_and_looked_back_at_in_public(desk: Desk) -> None:
-    await desk.bot.incidents.act(1, lambda one, now: acts.resolve(one, (), "", ADA, now))
-    await desk.click_send(await desk.filled("publish 1", public_title="Slow answers", public_text="It was short."))
-    view = await desk.opened("publish 1")
-    assert "We have looked back at what happened" in view.all_text, "that it is over has been told"
-    await desk.slack.submit(
-        view, {"public_status": {"value": "resolved"}, "public_text": {"value": "It took an hour."}}
-    )
-    await desk.click_send(desk.slack.views[ROBIN])
-    await desk.click_send(await desk.filled("publish 1"))
-    public = await desk.public()
-    assert public is not None
-    assert [(one.status.value, one.text.split(".")[0]) for one in public.updates] == [
-        ("resolved", "It was short"),
-        ("resolved", "It took an hour"),
-        ("postmortem", "We have looked back at what happened"),
-    ]
-    assert not (await desk.bot.incidents.one(1)).open
 
 
 async def test_a_title_and_a_text_are_asked_for_where_something_is_published(desk: Desk) -> None:

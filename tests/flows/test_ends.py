@@ -1,0 +1,77 @@
+"""What stakeholders and the public are told of an end, and of what comes after it, through the front door."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.domain import acts
+from bot.domain.publication import component_states
+from bot.sandbox.slack.filling import Values
+from tests.databases import copy_of
+from tests.flows.desk import COMPONENTS, ROBIN, STAKEHOLDERS, SUPPORT, Desk, desk_at
+from tests.flows.test_incident_answers import ADA
+from tests.flows.test_incidents import cards
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    async with desk_at(copy_of("SQLite", tmp_path, request), STAKEHOLDERS) as held:
+        await held.declared()
+        yield held
+
+
+async def test_an_end_is_told_to_all_who_were_told_of_the_beginning(desk: Desk) -> None:
+    await desk.click_send(await desk.filled(action="queueing", publish=["yes"], components=["Chat"]))
+    view = await desk.opened("resolve")
+    await desk.slack.wait_for(lambda: "has not ended yet" not in view.all_text)
+    answer = await desk.slack.submit(view, {"reason": {"value": "the limit was raised"}})
+    preview = desk.slack.views[ROBIN]
+    assert answer["response_action"] == "push"
+    for part in ("is resolved*, says", "The team will look back", "Chat: all work again"):
+        assert part in preview.all_text
+    assert (await desk.bot.incidents.one(1)).open
+    assert await desk.click_send(preview) == {"response_action": "clear"}
+    public, incident = await desk.public(), await desk.bot.incidents.one(1)
+    assert public is not None
+    assert (incident.open, public.open, public.components) == (False, False, {"Chat": "major_outage"})
+    assert component_states(COMPONENTS, [public])["Chat"] == "operational"
+    assert "It is over: our AI features work as usual again." in desk.posts(SUPPORT)[-1].text
+    told = [entry.event.kind for entry in await desk.bot.store.timeline(1)]
+    assert told[-4:] == ["status", "resolved", "told", "published"]
+
+
+async def test_an_end_that_the_page_is_not_told_is_remembered_until_it_is(desk: Desk) -> None:
+    await desk.click_send(await desk.filled(action="queueing", publish=["yes"]))
+    view = await desk.opened("resolve")
+    told: Values = {"reason": {"value": "it is over"}, "stakeholders": {"value": ""}, "publish": {"value": []}}
+    assert await desk.slack.submit(view, told) == {}, "nobody else is told, so there is nothing to preview"
+    await desk.whispered("The status page still says that it is open: `/mistral publish 1`", ROBIN)
+    await desk.send()
+    (card,) = cards(desk.slack)
+    assert "The status page still says that it is open" in card.all_text
+    await desk.click_send(await desk.filled("publish 1"))
+    public = await desk.public()
+    assert public is not None
+    assert public.status == "resolved"
+    assert "still says" not in card.all_text
+
+
+async def test_a_resolved_incident_can_be_corrected_and_looked_back_at_in_public(desk: Desk) -> None:
+    await desk.bot.incidents.act(1, lambda one, now: acts.resolve(one, (), "", ADA, now))
+    await desk.click_send(await desk.filled("publish 1", public_title="Slow answers", public_text="It was short."))
+    view = await desk.opened("publish 1")
+    assert "We have looked back at what happened" in view.all_text, "that it is over has been told"
+    await desk.slack.submit(
+        view, {"public_status": {"value": "resolved"}, "public_text": {"value": "It took an hour."}}
+    )
+    await desk.click_send(desk.slack.views[ROBIN])
+    await desk.click_send(await desk.filled("publish 1"))
+    public = await desk.public()
+    assert public is not None
+    assert [(one.status.value, one.text.split(".")[0]) for one in public.updates] == [
+        ("resolved", "It was short"),
+        ("resolved", "It took an hour"),
+        ("postmortem", "We have looked back at what happened"),
+    ]
+    assert not (await desk.bot.incidents.one(1)).open
