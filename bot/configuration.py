@@ -13,6 +13,8 @@ from typing import Any
 
 from bot.alert_rules import read_alerts
 from bot.audiences import read_stakeholders, read_status_page, read_watch
+from bot.domain.policy import Policy
+from bot.domain.remedies import EnvSpec
 from bot.errors import SettingsError
 from bot.policies import read_components, read_policy
 from bot.remedies import read_mitigations, read_remedies
@@ -52,14 +54,9 @@ def load(environ: Mapping[str, str]) -> Settings:
     excerpts = document.get("log_excerpts", True)
     if not isinstance(excerpts, bool):
         problems.append(f"log_excerpts holds {excerpts!r}; it should hold true or false")
-    policy, components = read_policy(document, problems), read_components(document, problems)
     remedies = read_remedies(document, problems)
-    policy = replace(
-        policy,
-        mitigations=read_mitigations(document, remedies, problems),
-        stakeholders=read_stakeholders(document, problems),
-        watch=read_watch(document, problems),
-    )
+    policy = _policy(document, remedies, problems)
+    components = read_components(document, problems)
     alerts = read_alerts(document, [target.name for target in targets], problems)
     status_page = read_status_page(document, problems)
     if problems:
@@ -90,6 +87,15 @@ def load(environ: Mapping[str, str]) -> Settings:
         pagerduty_events_url=values["PAGERDUTY_EVENTS_URL"],
         pager_webhook_url=values["PAGER_WEBHOOK_URL"],
         evidence_dir=values["EVIDENCE_DIR"],
+    )
+
+
+def _policy(document: Mapping[str, Any], remedies: Mapping[str, EnvSpec], problems: list[str]) -> Policy:
+    return replace(
+        read_policy(document, problems),
+        mitigations=read_mitigations(document, remedies, problems),
+        stakeholders=read_stakeholders(document, problems),
+        watch=read_watch(document, problems),
     )
 
 

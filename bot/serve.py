@@ -97,60 +97,26 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         answered=lambda: readiness.answered("Slack"),
         pace_s=pace_s,
     )
-    http = next(iter(asks.worlds.values())).http
-    pages = status_pages(settings, http)
-    deliveries = DeliveryHandler(
-        store=store,
-        messenger=replace(messenger, patience_s=0.0),
-        pagers=pagers(settings, http),
-        clock=asks.clock,
-        policy=settings.policy,
-        pages=pages,
-        components=settings.components,
-    )
-    incidents = IncidentHandler(store=store, clock=asks.clock, policy=settings.policy, wake=deliveries.wake)
+    deliveries = _deliveries(settings, asks, store, messenger)
+    wake = deliveries.wake
+    incidents = IncidentHandler(store=store, clock=asks.clock, policy=settings.policy, wake=wake)
     triage = TriageHandler(prober=asks, probes=load(), charts=ChartProcess(), log_excerpts=settings.log_excerpts)
-    mitigations, driver = _mitigations(settings, asks, store, deliveries.wake)
+    mitigations, driver = _mitigations(settings, asks, store, wake)
     acts = SlackIncidents(handler=incidents, messenger=messenger)
-    forms = Forms(
-        handler=incidents,
-        incidents=acts,
-        messenger=messenger,
-        channel=settings.incident_channel,
-        components=settings.components,
-    )
     listeners = Listeners(
         triage=SlackTriage(handler=triage, health_probe=MISTRAL_API, messenger=messenger, keep=_keeper(store, asks)),
         incidents=acts,
-        forms=forms,
-        updates=_updates(settings, acts, triage, tuple(page.name for page in pages)),
+        forms=_forms(settings, acts),
+        updates=_updates(settings, acts, triage, tuple(page.name for page in deliveries.pages)),
         mitigations=_in_slack(mitigations, acts, messenger, settings.incident_channel),
         home=Home(handler=incidents, messenger=messenger),
         messenger=messenger,
         targets=tuple(target.name for target in settings.targets),
         tasks=tasks,
     )
-    slack = SlackServer(settings, messenger, listeners)
-    alerts = AlertHandler(
-        store=store,
-        clock=asks.clock,
-        rules=settings.alerts,
-        policy=settings.policy,
-        triage=triage,
-        channel=settings.incident_channel,
-        wake=deliveries.wake,
-    )
-    watch = WatchHandler(
-        store=store,
-        clock=asks.clock,
-        prober=asks,
-        page=PROVIDER_STATUS,
-        api=(MISTRAL_API, CANARY),
-        watch=settings.policy.watch,
-        wake=deliveries.wake,
-    )
+    alerts = _alerts(settings, asks, store, triage, wake)
     return Bot(
-        slack=slack,
+        slack=SlackServer(settings, messenger, listeners),
         deliveries=deliveries,
         incidents=incidents,
         mitigations=mitigations,
@@ -159,9 +125,58 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         tasks=tasks,
         readiness=readiness,
         alerts=alerts,
-        watch=watch,
+        watch=_watch(settings, asks, store, wake),
         alert_routes=AlertRoutes(alerts, settings.alertmanager_token),
         status_routes=_status_routes(settings, store),
+    )
+
+
+def _deliveries(settings: Settings, asks: Prober, store: Store, messenger: SlackMessenger) -> DeliveryHandler:
+    http = next(iter(asks.worlds.values())).http
+    return DeliveryHandler(
+        store=store,
+        messenger=replace(messenger, patience_s=0.0),
+        pagers=pagers(settings, http),
+        clock=asks.clock,
+        policy=settings.policy,
+        pages=status_pages(settings, http),
+        components=settings.components,
+    )
+
+
+def _forms(settings: Settings, incidents: SlackIncidents) -> Forms:
+    return Forms(
+        handler=incidents.handler,
+        incidents=incidents,
+        messenger=incidents.messenger,
+        channel=settings.incident_channel,
+        components=settings.components,
+    )
+
+
+def _alerts(
+    settings: Settings, asks: Prober, store: Store, triage: TriageHandler, wake: Callable[[], None]
+) -> AlertHandler:
+    return AlertHandler(
+        store=store,
+        clock=asks.clock,
+        rules=settings.alerts,
+        policy=settings.policy,
+        triage=triage,
+        channel=settings.incident_channel,
+        wake=wake,
+    )
+
+
+def _watch(settings: Settings, asks: Prober, store: Store, wake: Callable[[], None]) -> WatchHandler:
+    return WatchHandler(
+        store=store,
+        clock=asks.clock,
+        prober=asks,
+        page=PROVIDER_STATUS,
+        api=(MISTRAL_API, CANARY),
+        watch=settings.policy.watch,
+        wake=wake,
     )
 
 
