@@ -37,3 +37,9 @@ PLANTED = {
     "flag of a command": f"sh -c 'run --api-key {P} --verbose'",
     "Vault token": f"hvs.{P}",
 }
+
+
+def cut_at(most: int, text: str) -> str:
+    """``text`` after so much that whoever cuts before masking keeps a beginning that looks like no secret."""
+    shown = text.lower().find(MARK) + len(MARK)
+    return "x" * (most - shown - 2) + " " + text

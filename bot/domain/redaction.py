@@ -50,7 +50,8 @@ _TABLE = (
     ("Vault token", r"\bhvs\.[\w-]{20,}", MASK),
     ("Azure shared access signature", r"(?i)([?&]sig=)[^&\s\"']+", r"\1" + MASK),
     ("flag of a command", r"(?i)((?:^|[\s\"'])--?" + _NAME + r"\s+)" + _FLAGGED, r"\1" + MASK),
-    ("named value", r"(?i)(\b" + _NAME + r"\\?[\"']?\s*(?:=>|:=|[:=])\s*)" + _VALUE, r"\1" + MASK),
+    # "secret: api_key = x" is a name of a name
+    ("named value", r"(?i)(\b(?:" + _NAME + r"\\?[\"']?\s*(?:=>|:=|[:=])\s*)+)" + _VALUE, r"\1" + MASK),
 )
 _PATTERNS = tuple((re2.compile(pattern), instead) for _, pattern, instead in _TABLE)
 # most text holds none: one look instead of twenty

@@ -7,6 +7,7 @@ keeps and of secrets, and an odd value stands for nothing at all. Only what is n
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote_plus
 
 from bot.domain.alerts import SEVERITY_WORDS, Alert, Alerts, Does, Payload, digest
 from bot.domain.incident import Refusal, plain
@@ -17,6 +18,9 @@ LABELS, NAME_CHARS, VALUE_CHARS, SUMMARY_CHARS, URL_CHARS = 40, 100, 300, 500, 1
 # What rules and keys see of a label.
 _READ_CHARS = 2000
 _FINGERPRINT_CHARS = 64
+# More than fit into a body, were they Alertmanager's; of empty ones there would be so many that reading them takes ten
+# seconds, in which nobody else is answered.
+_MOST = 5_000
 _SUMMARIES = ("summary", "title", "message", "description")
 # A sender's clock may be wrong, and is not believed to be that wrong.
 _EARLIEST, _AHEAD = datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=1)
@@ -31,6 +35,8 @@ def read_webhook(held: Any, rules: Alerts, now: datetime) -> Payload:
     maps = [one for one in told if isinstance(one, dict)]
     if told and not maps:
         raise Refusal(_NO_WEBHOOK)
+    if len(maps) > _MOST:
+        raise Refusal(f"At most {_MOST} alerts are taken at once; let Alertmanager send fewer (max_alerts).")
     alerts = [_alert(one, str(held.get("status")), rules, now) for one in maps]
     left_out = held.get("truncatedAlerts")
     return Payload(
@@ -86,8 +92,10 @@ def _alert(held: Mapping[str, Any], status_of_all: str, rules: Alerts, now: date
         ends_at=(_moment(held.get("endsAt"), now) or now) if status == "resolved" else None,
         key=digest(named),
         named={label: _shown(label, value) for label, value in named.items()},
-        name=_cut(redact(name), VALUE_CHARS),
-        labels={_cut(label, NAME_CHARS): _shown(label, value) for label, value in list(labels.items())[:LABELS]},
+        name=_cut(redact(" ".join(name.split())), VALUE_CHARS),
+        labels={
+            _cut(redact(label), NAME_CHARS): _shown(label, value) for label, value in list(labels.items())[:LABELS]
+        },
         summary=_summary(annotations if isinstance(annotations, dict) else {}),
         url=_url(held.get("generatorURL")),
         judged=rules.judged(labels),
@@ -97,7 +105,7 @@ def _alert(held: Mapping[str, Any], status_of_all: str, rules: Alerts, now: date
 def _fingerprint(told: Any, labels: Mapping[Any, Any]) -> str:
     """As it was told, else made of the labels: whoever sends none means those."""
     text = plain(told) if isinstance(told, str) else ""
-    if 0 < len(text) <= _FINGERPRINT_CHARS:
+    if 0 < len(text) <= _FINGERPRINT_CHARS and redact(text) == text:
         return text
     return digest([text, {str(name): _text(value) for name, value in labels.items()}])
 
@@ -127,7 +135,8 @@ def _read(value: Any) -> str:
 
 def _shown(name: str, value: str) -> str:
     """As people may see it: a name such as ``password`` tells what its value alone does not."""
-    text = redact(_cut(plain(value), VALUE_CHARS))
+    # masked first: what is cut off may be what a secret is known by
+    text = _cut(redact(plain(value)), VALUE_CHARS)
     return MASK if text and redact(f"{name}={text}") != f"{name}={text}" and name != "key" else text
 
 
@@ -135,13 +144,20 @@ def _summary(annotations: Mapping[Any, Any]) -> str:
     for name in _SUMMARIES:
         text = " ".join(_text(annotations.get(name)).split())
         if text:
-            return redact(_cut(text, SUMMARY_CHARS))
+            return _cut(redact(text), SUMMARY_CHARS)
     return ""
 
 
 def _url(told: Any) -> str:
     text = _text(told)
-    return redact(text) if len(text) <= URL_CHARS and text.startswith(("http://", "https://")) else ""
+    if len(text) > URL_CHARS or not text.startswith(("http://", "https://")):
+        return ""
+    masked = redact(text)
+    # a query may hold a secret that is encoded, and is left out then
+    for shown in (masked, masked.partition("?")[0]):
+        if redact(unquote_plus(shown)) == unquote_plus(shown):
+            return shown
+    return ""
 
 
 def _cut(text: str, most: int) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.clients.mistral import parse_json
+from bot.domain.redaction import redact
 from bot.domain.signals import Finding, ProbeName, ProviderStatus, Verdict
 from bot.errors import BadAnswer, NotConfigured, Unreachable
 from bot.ports import Exchange, ProbeRun
@@ -99,7 +100,7 @@ def _page(documents: Sequence[Any]) -> _Page | None:
         incidents = next((last[key] for key in ("incidents", "activeIncidents", "data") if key in last), fallback)
     if not isinstance(incidents, list):
         return None
-    word = " ".join(indicator.split())[:40].lower()
+    word = _text(indicator, 40).lower()
     return _INDICATORS.get(word, word), [_flat(one) for one in incidents if isinstance(one, dict)]
 
 
@@ -128,10 +129,15 @@ def _plain(text: str) -> str:
     return " ".join(re.split(r"[\W_]+", text.lower()))
 
 
+def _text(told: str, most: int) -> str:
+    """On one line, and masked before it is cut: what is cut off may be what a secret is known by."""
+    return " ".join(redact(told).split())[:most]
+
+
 def _name(incident: dict[str, Any]) -> str:
     for key in ("name", "title"):
         if isinstance(incident.get(key), str) and incident[key].strip():
-            return " ".join(incident[key].split())[:200]
+            return _text(incident[key], 200)
     return ""
 
 
@@ -142,14 +148,14 @@ def _components(incident: dict[str, Any]) -> list[str]:
         for one in held if isinstance(held, list) else ():
             name = one.get("name") if isinstance(one, dict) else one
             if isinstance(name, str):
-                names.append(" ".join(name.split())[:100])
+                names.append(_text(name, 100))
     return names
 
 
 def _told(incident: dict[str, Any]) -> str:
     name = _name(incident) or f"an incident without a name ({', '.join(_components(incident)[:3])})"
     impact = incident.get("impact", incident.get("severity"))
-    return f"{name} ({impact[:40].lower()})" if isinstance(impact, str) and impact else name
+    return f"{name} ({_text(impact, 40).lower()})" if isinstance(impact, str) and impact else name
 
 
 PROBE = ProviderStatusProbe()

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.domain.redaction import mask, redact
-from tests.planted import PLANTED, P
+from tests.planted import MARK, PLANTED, P
 
 
 @pytest.mark.parametrize("text", PLANTED.values(), ids=PLANTED.keys())
@@ -35,3 +35,10 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
 
 def test_known_values_are_masked_wherever_they_stand_the_longest_first() -> None:
     assert mask("a secret-long and a secret", ["secret", "secret-long", ""]) == "a *** and a ***"
+
+
+@pytest.mark.parametrize(
+    "text", [f"AWS secret: aws_secret_access_key = {P}", f"password=token={P}", f"Secret:api_key: {P}"]
+)
+def test_the_value_of_a_name_of_a_name_is_masked(text: str) -> None:
+    assert MARK not in redact(text).lower()

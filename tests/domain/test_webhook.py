@@ -115,6 +115,29 @@ def test_secrets_in_an_alert_are_masked_and_links_are_links() -> None:
         assert one(with_alert(generatorURL=url)).url == ""
 
 
+def test_a_secret_in_an_address_is_masked_and_where_it_is_encoded_left_out_with_its_query() -> None:
+    def shown(url: str) -> str:
+        return one(with_alert(generatorURL=url)).url
+
+    graph = "http://prometheus:9090/graph?g0.expr=rate%28tokens_total%7Bpod%3D%22a%22%7D%5B5m%5D%29&g0.tab=1"
+    assert shown(graph) == graph
+    assert shown("http://x/graph?token=hunter2&g0.tab=1") == "http://x/graph?token=***&g0.tab=1"
+    assert shown("http://x/graph?g0.expr=up%7Bpassword%3D%22hunter2%22%7D") == "http://x/graph"
+    assert shown("http://x/Authorization%3A+Bearer+hunter2hunter2") == ""
+
+
+def test_a_name_is_one_line() -> None:
+    assert one(with_alert(labels={"alertname": "a\n:white_check_mark: all is well\r\n\u2028b"})).name == (
+        "a :white_check_mark: all is well b"
+    )
+
+
+def test_more_alerts_than_a_body_of_alertmanagers_holds_are_refused_before_they_are_read() -> None:
+    assert len(read_webhook({"alerts": [{}] * 5000}, RULES, NOW).alerts) == 5000
+    with pytest.raises(Refusal, match="max_alerts"):
+        read_webhook({"alerts": [{}] * 5001}, RULES, NOW)
+
+
 @pytest.mark.parametrize(
     "more",
     [

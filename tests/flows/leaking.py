@@ -33,12 +33,13 @@ from bot.sandbox.scenario import ClusterSpec, load_scenarios
 from bot.sandbox.slack import BOT_TOKEN, SIGNING_SECRET
 from bot.serve import wired
 from bot.store.engine import make_engine
+from bot.store.sql import SqlStore
 from bot.store.tables import metadata
 from bot.web.routes import application
 from bot.worlds import prober
 from tests.databases import store_at
 from tests.flows.rooms import ROBIN, Room
-from tests.flows.test_incident_answers import ADA
+from tests.flows.test_incident_answers import ADA, Served
 from tests.kube_proxy import KubeProxy
 from tests.planted import MARK, PLANTED, P
 
@@ -212,6 +213,29 @@ class Leaky(Room):
                 if at >= 0:
                     found[where] = text[max(0, at - 120) : at + 40]
         return found
+
+
+async def leaks_of(served: Served) -> dict[str, str]:
+    """The same of any bot: what its Slack was told, and what its database has."""
+    found = {}
+    async for where, text in _told(served):
+        at = text.lower().find(MARK)
+        if at >= 0:
+            found[where] = text[max(0, at - 120) : at + 40]
+    return found
+
+
+async def _told(served: Served) -> AsyncIterator[tuple[str, str]]:
+    for call in served.slack.calls:
+        yield f"a call of {call.method}", str(call.arguments)
+    for message in served.slack.messages:
+        yield "a message", f"{message.all_text} {message.metadata}"
+    store = served.bot.store
+    assert isinstance(store, SqlStore)
+    async with store.engine.connect() as connection:
+        for table in metadata.sorted_tables:
+            for row in await connection.execute(select(table)):
+                yield f"the table {table.name}", str(row)
 
 
 class _Kept(logging.Handler):

@@ -19,10 +19,12 @@ from bot.web.routes import application
 from bot.worlds import prober
 from tests.databases import copy_of, store_at
 from tests.fakes import FakeClock
+from tests.flows.leaking import leaks_of
 from tests.flows.test_incident_answers import Served
 from tests.flows.test_incidents import form, said
 from tests.handlers.conftest import World
 from tests.handlers.test_delivery_runs import asked, in_place, proposed
+from tests.planted import PLANTED, cut_at
 
 MODEL = "mistral-small-latest"
 ERRORS = {"name": "Elevated <!channel> errors on chat completions", "impact": "major", "components": ["API"]}
@@ -225,3 +227,17 @@ async def test_a_restart_in_between_forgets_nothing_and_says_nothing_twice(watch
         assert len(said(watched.slack, "in a row")) == 1
         assert len(await watched.told()) == 2
         await again.tasks.drain(5)
+
+
+async def test_no_secret_of_the_providers_page_is_told_or_kept(watched: Watched) -> None:
+    card = await watched.outage()
+    for kind, text in PLANTED.items():
+        watched.page(
+            {"name": f"{kind}: {text}", "impact": "major", "components": ["API"]},
+            {"name": cut_at(200, text), "impact": cut_at(40, text), "components": ["API"]},
+            {"name": "", "impact": "major", "components": [f"API {text}", f"API {cut_at(90, text)}"]},
+        )
+        await watched.look(60)
+        assert "status page: " in card.all_text
+    assert len(await watched.told()) > len(PLANTED)
+    assert await leaks_of(watched) == {}
