@@ -80,6 +80,9 @@ class AlertRoutes:
         except Refusal as refusal:
             logger.warning("an alert was refused: %s", refusal)
             return _said(400, str(refusal))
+        except web.RequestPayloadError:
+            # sent again it is as broken
+            return _said(400, "The body is cut or is not packed as its headers say.")
         except (Busy, StoreError) as error:
             return _later(str(error))
         except TimeoutError:

@@ -1,5 +1,6 @@
 """``/healthz`` (the process), ``/readyz`` (Slack and the database), ``/metrics``, and in HTTP mode Slack's events."""
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from bot.web.status import StatusRoutes
 
 _STALE_S = 30.0
 _BODY_BYTES = 1_000_000
+# Slack sends at once; anybody else may hold a connection and a body open.
+_READ_WITHIN_S = 10.0
 
 
 @dataclass
@@ -68,13 +71,17 @@ def application(
         if not request.headers.get("X-Slack-Request-Timestamp", "").isdecimal():
             return web.Response(status=401, text="not signed\n")
         try:
-            await request.text()  # read once, and kept for the line below
+            async with asyncio.timeout(_READ_WITHIN_S):
+                await request.text()  # read once, and kept for the line below
             bolt_request = await to_bolt_request(request)
+        except TimeoutError:
+            return web.Response(status=408, text="too slow\n")
         except (UnicodeDecodeError, ValueError):
             return web.Response(status=400, text="not what Slack sends\n")
         return await to_aiohttp_response(await bolt.async_dispatch(bolt_request))
 
     routes = web.Application(client_max_size=_BODY_BYTES)
+    routes.on_response_prepare.append(_nameless)
     routes.router.add_get("/healthz", healthz)
     routes.router.add_get("/readyz", readyz)
     routes.router.add_get("/metrics", metrics)
@@ -84,3 +91,8 @@ def application(
     if status is not None:
         status.add_to(routes)
     return routes
+
+
+async def _nameless(_: web.Request, response: web.StreamResponse) -> None:
+    """Which versions of what answers is nobody's business."""
+    response.headers.pop("Server", None)
