@@ -6,14 +6,16 @@ after an answer that was lost it is read, and what is missing is added.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bot.clients.mistral import parse_json
+from bot.domain.incident import plain
 from bot.domain.publication import PublicIncident, PublicStatus, PublicUpdate, PublicView
-from bot.domain.redaction import redact
+from bot.domain.redaction import mask, redact
 from bot.errors import BadAnswer, Forbidden, SettingsError, Unreachable
 from bot.ports import Http, StatusPage
 from bot.settings import Settings
@@ -37,6 +39,8 @@ _LOOKED_THROUGH = 100
 _PER_PAGE, _PAGES = 100, 10
 # What a delivery keeps of where something stands.
 _KNOWN_CHARS = 40
+# Its ids and short links: they become parts of addresses.
+_ID, _SHORT = re.compile(r"[A-Za-z0-9_-]{1,40}"), re.compile(r"[A-Za-z0-9.-]+(?:/[A-Za-z0-9_-]+)+")
 _QUOTED_CHARS = 300
 
 
@@ -179,7 +183,9 @@ class Atlassian:
             raise BadAnswer(f"Statuspage asks to be asked later ({status}): it takes one request a second")
         if status >= 500:
             raise BadAnswer(f"Statuspage has a fault of its own ({status})")
-        raise Forbidden(f"Statuspage refuses it ({status}): {_why(status, parse_json(answer.body), missing)}")
+        # an API may quote the key that it refuses
+        why = mask(_why(status, parse_json(answer.body), missing), [self.key.reveal()])
+        raise Forbidden(f"Statuspage refuses it ({status}): {_shortened(why)}")
 
 
 def _why(status: int, answered: Any, missing: str) -> str:
@@ -193,8 +199,11 @@ def _why(status: int, answered: Any, missing: str) -> str:
         case _:
             said = answered.get("error") if isinstance(answered, dict) else None
             words = "; ".join(map(str, said)) if isinstance(said, list) else str(said or "it does not say why")
-            words = redact(" ".join(words.split()))
-            return words if len(words) <= _QUOTED_CHARS else words[: _QUOTED_CHARS - 1] + "…"
+            return redact(" ".join(plain(words).split()))
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= _QUOTED_CHARS else words[: _QUOTED_CHARS - 1] + "…"
 
 
 def _said(incident: PublicIncident, update: PublicUpdate, components: Mapping[str, str]) -> dict[str, Any]:
@@ -235,13 +244,15 @@ def _known(held: Mapping[str, Any]) -> str:
     """Its id there, and the address by which people reach it, where that is short enough to be kept."""
     short = str(held.get("shortlink") or "").partition("://")[2]
     both = f"{held['id']} {short}"
-    return both if short and len(both) <= _KNOWN_CHARS and " " not in short else str(held["id"])[:_KNOWN_CHARS]
+    return both if _SHORT.fullmatch(short) and len(both) <= _KNOWN_CHARS else str(held["id"])
 
 
 def _object(answered: Any) -> dict[str, Any]:
-    if not isinstance(answered, dict) or not isinstance(answered.get("id"), str):
+    held: dict[str, Any] = answered if isinstance(answered, dict) else {}
+    identity = held.get("id")
+    if not isinstance(identity, str) or not _ID.fullmatch(identity):
         raise BadAnswer("Statuspage's answer makes no sense: check STATUSPAGE_API_URL")
-    return answered
+    return held
 
 
 def _make(settings: Settings, http: Http) -> StatusPage | None:

@@ -184,6 +184,7 @@ async def test_a_component_that_the_page_does_not_have_holds_up_nothing_and_is_n
         (422, {"error": ["Name is too long", "Status is <b>odd</b>"]}, Forbidden, "Name is too long; Status is <b>odd"),
         (422, {"error": "long " * 200}, Forbidden, "long long…"),
         (422, {"error": "token=abcdef0123456789"}, Forbidden, "token=***"),
+        (422, {"error": f"OAuth\x00 {KEY} may not"}, Forbidden, "OAuth *** may not"),
         (400, ["?"], Forbidden, "it does not say why"),
         (420, {}, BadAnswer, "one request a second"),
         (429, {}, BadAnswer, "one request a second"),
@@ -215,6 +216,22 @@ async def test_an_answer_that_is_no_statuspages_is_told(world: World) -> None:
     world.remote.refuse = lambda request: web.json_response({"hello": 1}) if request.method == "POST" else None
     with pytest.raises(BadAnswer, match="STATUSPAGE_API_URL"):
         await world.publish(FIRST)
+
+
+@pytest.mark.parametrize("identity", ["../../users", "a?b", "a\x00", "", "x" * 500, None, {}])
+async def test_an_id_that_would_lead_elsewhere_is_no_answer(world: World, identity: object) -> None:
+    world.remote.refuse = lambda request: web.json_response({"id": identity}) if request.method == "POST" else None
+    with pytest.raises(BadAnswer, match="STATUSPAGE_API_URL"):
+        await world.publish(FIRST)
+
+
+@pytest.mark.parametrize(
+    "short", ["https://ada:pw@x.io/a", "javascript:alert(1)", "https://x.io|<!channel>", "https://x.io/a\x00", [], 7]
+)
+async def test_a_short_link_that_is_none_is_not_kept(world: World, short: object) -> None:
+    answered = {"id": "abc", "shortlink": short}
+    world.remote.refuse = lambda request: web.json_response(answered) if request.method == "POST" else None
+    assert await world.publish(FIRST) == "abc"
 
 
 def test_one_setting_without_the_other_stops_the_start() -> None:
