@@ -1,5 +1,6 @@
 """Reads ``stakeholders``, ``status_page`` and ``provider_watch`` of the YAML file: who is told, and of what."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from bot.variables import nearest
 
 _NAME_CHARS = 80
 _LINKS = 10
+_PLACE = re.compile(r"[\w.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 
 def read_stakeholders(document: Mapping[str, Any], problems: list[str]) -> Mapping[Severity, tuple[str, ...]]:
@@ -85,6 +87,9 @@ def _url(held: Any) -> str:
         parts = None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or any(map(str.isspace, held)):
         raise Wrong("an http:// or https:// URL")
+    if not _PLACE.fullmatch(parts.netloc):
+        # everybody reads it, and the logo's is part of a header
+        raise Wrong("an http:// or https:// URL of a host, without a user or a password")
     return str(held)
 
 

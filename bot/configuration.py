@@ -14,6 +14,7 @@ from typing import Any
 from bot.alert_rules import read_alerts
 from bot.audiences import read_stakeholders, read_status_page, read_watch
 from bot.domain.policy import Policy
+from bot.domain.redaction import redact
 from bot.domain.remedies import EnvSpec
 from bot.errors import SettingsError
 from bot.policies import read_components, read_policy
@@ -60,7 +61,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     alerts = read_alerts(document, [target.name for target in targets], problems)
     status_page = read_status_page(document, problems)
     if problems:
-        raise SettingsError(problems)
+        # each quotes what the file holds
+        raise SettingsError([redact(problem) for problem in problems])
     return Settings(
         slack=_slack(values),
         network=_network(values),

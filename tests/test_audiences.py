@@ -64,6 +64,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("status_page: {name: ''}", "a name of at most 80"),
         ("status_page: {url: 'javascript:alert(1)'}", "an http:// or https:// URL"),
         ("status_page: {logo: 'https://a b'}", "an http:// or https:// URL"),
+        ("status_page: {logo: 'https://ada:pw@a.example/x.svg'}", "without a user or a password"),
+        ("status_page: {logo: 'https://a;script-src/x.svg'}", "of a host"),
         ("status_page: {links: [https://a.example]}", "a map of at most 10"),
         ("status_page: {links: {Help: 'data:text/html,x'}}", "an http:// or https:// URL"),
         ("status_page: {builtin: maybe}", "true or false"),

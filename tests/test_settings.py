@@ -166,3 +166,10 @@ def test_time_outs_and_limits_of_the_yaml_file_are_used(tmp_path: Path) -> None:
     settings = configured(tmp_path, "timeouts: {logs: 2, default: 4}\nlimits: {pods: 7}\nlabels: {code: status}\n")
     assert [settings.timeouts.of(probe) for probe in ("logs", "pods", "canary")] == [2, 4, 8]
     assert (settings.limits.pods, settings.labels.code) == (7, "status")
+
+
+def test_a_secret_in_a_wrong_line_of_the_yaml_file_is_masked(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        configured(tmp_path, "status_page: {logo: 'https://ada:planted@a.example/x.svg'}\nlog_excerpts: token=planted")
+    assert "log_excerpts holds" in str(caught.value)
+    assert "planted" not in f"{caught.value!r} {caught.value}"
