@@ -1,12 +1,14 @@
 """``/healthz`` (the process), ``/readyz`` (Slack and the database), ``/metrics``, and in HTTP mode Slack's events."""
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.async_app import AsyncApp
 
@@ -82,6 +84,7 @@ def application(
 
     routes = web.Application(client_max_size=_BODY_BYTES)
     routes.on_response_prepare.append(_nameless)
+    logging.getLogger("aiohttp.server").addFilter(_is_news)
     routes.router.add_get("/healthz", healthz)
     routes.router.add_get("/readyz", readyz)
     routes.router.add_get("/metrics", metrics)
@@ -96,3 +99,9 @@ def application(
 async def _nameless(_: web.Request, response: web.StreamResponse) -> None:
     """Which versions of what answers is nobody's business."""
     response.headers.pop("Server", None)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that something is no HTTP or cannot be unpacked: anybody may send such, each would be a page of the log."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, web.RequestPayloadError | HttpProcessingError)

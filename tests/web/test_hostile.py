@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import logging
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -105,6 +106,10 @@ async def test_whatever_the_body_is_packed_in(
         assert answer.status == status, await answer.text()
 
 
+def faults(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
+
+
 async def said_to(room: Alerted, told: bytes) -> bytes:
     """The first line of what is answered to these very bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(room.url.rpartition(":")[2]))
@@ -132,9 +137,10 @@ HEAD = f"POST {{}} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Be
     ],
     ids=["no chunk", "a huge chunk", "both lengths", "a negative length", "two lengths", "NUL", "long header"],
 )
-async def test_what_is_no_http_is_refused(room: Alerted, body: str) -> None:
+async def test_what_is_no_http_is_refused(room: Alerted, body: str, caplog: pytest.LogCaptureFixture) -> None:
     answer = await said_to(room, (HEAD.format("/alerts") + body).encode())
     assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer
+    assert faults(caplog) == []
 
 
 @pytest.mark.parametrize("path", ["/alerts", "/alerts/generic", "/slack/events"])
@@ -194,6 +200,17 @@ async def test_a_public_page_is_read_and_nothing_else(page: TestClient[Any, Any]
         async with page.request(method, path, data=b"x") as answer:
             assert answer.status == 405, path
             assert answer.headers["Allow"] == "GET,HEAD"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/status", "/slack/events", "/nowhere"])
+async def test_what_anybody_can_send_fills_no_log(
+    page: TestClient[Any, Any], path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for method in ("GET", "POST"):
+        headers = {"Content-Encoding": "gzip", "Connection": "close"}
+        async with page.request(method, path, data=b"no gzip", headers=headers) as answer:
+            assert answer.status < 500
+    assert faults(caplog) == []
 
 
 @pytest.mark.parametrize(
