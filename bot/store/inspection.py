@@ -15,6 +15,7 @@ from bot.ports import DatabaseState, Pending
 from bot.store.engine import make_engine
 from bot.store.migrate import revision
 from bot.store.rows import delivery_of
+from bot.store.states import state_of
 from bot.store.tables import REVISION, deliveries
 
 
@@ -71,7 +72,7 @@ class SqlDatabase:
         async with self._told(), self.engine.connect() as connection:
             await connection.execution_options(reads_only=True)
             rows = (await connection.execute(query)).mappings().all()
-        return [Pending(state=row["state"], due_at=row["due_at"], delivery=delivery_of(row)) for row in rows]
+        return [Pending(state=state_of(row["state"]), due_at=row["due_at"], delivery=delivery_of(row)) for row in rows]
 
     @asynccontextmanager
     async def _told(self) -> AsyncIterator[None]:

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, upd
 from bot.ports import Delivery, Lane, MessageRef
 from bot.store.base import Base
 from bot.store.rows import delivery_of
+from bot.store.states import SENDING, WAITING, sending_sql, state_of, waiting_sql
 from bot.store.tables import deliveries
 
-_PENDING = ("waiting", "sending")
+_PENDING = (*WAITING, *SENDING)
 
 
 class Outbox(Base):
@@ -28,8 +29,8 @@ class Outbox(Base):
             or_(earlier.c.kind != "run", earlier.c.ts.is_(None)),
         )
         ready = or_(
-            and_(deliveries.c.state == "waiting", deliveries.c.due_at <= now),
-            and_(deliveries.c.state == "sending", deliveries.c.lease_until <= self._lease_clock(now)),
+            and_(deliveries.c.state.in_(WAITING), deliveries.c.due_at <= now),
+            and_(deliveries.c.state.in_(SENDING), deliveries.c.lease_until <= self._lease_clock(now)),
         )
         chosen = (
             select(deliveries.c.seq)
@@ -45,8 +46,8 @@ class Outbox(Base):
             .where(deliveries.c.seq.in_(select(chosen.c.seq)))
             .values(
                 # whoever held it until its lease ran out may have sent it
-                unsure=or_(deliveries.c.unsure, deliveries.c.state == "sending"),
-                state="sending",
+                unsure=or_(deliveries.c.unsure, deliveries.c.state.in_(SENDING)),
+                state=sending_sql(),
                 lease_until=self._lease_clock(now, plus_s=lease_s),
                 attempts=deliveries.c.attempts + 1,
             )
@@ -59,7 +60,7 @@ class Outbox(Base):
     async def sent(self, delivery: Delivery, ref: MessageRef | None) -> None:
         newest = deliveries.c.wanted <= delivery.wanted
         values: dict[str, Any] = {
-            "state": case((newest, "sent"), else_="waiting"),
+            "state": case((newest, "sent"), else_=waiting_sql()),
             "unsure": False,
             "lease_until": None,
             "attempts": 0,
@@ -70,9 +71,8 @@ class Outbox(Base):
         await self._set(delivery, values)
 
     async def later(self, delivery: Delivery, at: datetime, error: str, *, unsure: bool) -> None:
-        await self._set(
-            delivery, {"state": "waiting", "due_at": at, "error": error[:500], "unsure": unsure, "lease_until": None}
-        )
+        values = {"state": waiting_sql(), "due_at": at, "error": error[:500], "unsure": unsure, "lease_until": None}
+        await self._set(delivery, values)
 
     async def dead(self, delivery: Delivery, error: str) -> None:
         await self._set(delivery, {"state": "dead", "error": error[:500], "lease_until": None})
@@ -94,8 +94,11 @@ class Outbox(Base):
     async def waiting(self) -> Mapping[str, int]:
         unsent = select(deliveries.c.state, func.count().label("count")).where(deliveries.c.state != "sent")
         async with self._reading() as connection:
-            rows = await connection.execute(unsent.group_by(deliveries.c.state))
-            return {row["state"]: row["count"] for row in rows.mappings()}
+            rows = (await connection.execute(unsent.group_by(deliveries.c.state))).mappings().all()
+        counts: dict[str, int] = {}
+        for row in rows:
+            counts[state_of(row["state"])] = counts.get(state_of(row["state"]), 0) + row["count"]
+        return counts
 
     async def dead_letters(self, limit: int) -> Sequence[Delivery]:
         query = select(deliveries).where(deliveries.c.state == "dead").order_by(deliveries.c.seq).limit(limit)
@@ -103,7 +106,7 @@ class Outbox(Base):
             return [delivery_of(row) for row in (await connection.execute(query)).mappings()]
 
     async def revive(self) -> int:
-        again = update(deliveries).where(deliveries.c.state == "dead").values(state="waiting", attempts=0)
+        again = update(deliveries).where(deliveries.c.state == "dead").values(state=waiting_sql(), attempts=0)
         async with self._writing() as connection:
             return (await connection.execute(again)).rowcount
 
@@ -111,7 +114,7 @@ class Outbox(Base):
         # only while it is still ours: a lease that ran out may have given it to another process
         ours = and_(
             deliveries.c.seq == delivery.seq,
-            deliveries.c.state == "sending",
+            deliveries.c.state.in_(SENDING),
             deliveries.c.attempts == delivery.attempts,
         )
         async with self._writing() as connection:

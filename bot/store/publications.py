@@ -22,6 +22,7 @@ from bot.domain.publication import (
 from bot.domain.telling import STATUS
 from bot.ports import Draft, Published
 from bot.store.base import Base
+from bot.store.states import state_of
 from bot.store.tables import deliveries, drafts, public_incidents, public_updates
 
 
@@ -61,7 +62,7 @@ class StoredPublications(Base):
             return [
                 Published(
                     page=row["destination"].removeprefix(STATUS),
-                    state=row["state"],
+                    state=state_of(row["state"]),
                     known=row["ts"],
                     error=row["error"],
                 )

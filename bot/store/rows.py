@@ -15,6 +15,7 @@ from bot.domain.mitigation import due_at
 from bot.domain.runs import Approval, Outcome, Plan, Run, State
 from bot.domain.timeline import Entry, Event, Kind
 from bot.ports import Delivery
+from bot.store.states import waiting
 
 _PLAIN = tuple(
     field.name
@@ -86,7 +87,7 @@ def delivery_row(message: Outgoing, incident: int | None, now: datetime) -> dict
         "context": dict(message.context),
         "aloud": message.aloud,
         "priority": message.priority.value,
-        "state": "waiting",
+        "state": waiting(message.kind),
         "created_at": now,
         "due_at": now,
         "attempts": 0,

@@ -21,6 +21,7 @@ from bot.store.outbox import Outbox
 from bot.store.publications import StoredPublications
 from bot.store.rows import entry_of, incident_of
 from bot.store.runs import StoredRuns
+from bot.store.states import SENDING
 from bot.store.tables import alert_keys, deliveries, drafts, incidents, requests, runs, timeline, triages
 from bot.store.watches import StoredWatches
 from bot.store.writing import append, enqueue, note_request
@@ -136,7 +137,7 @@ class SqlStore(Outbox, StoredRuns, StoredAlerts, StoredWatches, StoredPublicatio
 
     async def end_leases(self) -> None:
         """What a process held that has died is free at once; only for whoever knows that there is no other process."""
-        sending = update(deliveries).where(deliveries.c.state == "sending").values(lease_until=_LONG_AGO)
+        sending = update(deliveries).where(deliveries.c.state.in_(SENDING)).values(lease_until=_LONG_AGO)
         async with self._writing() as connection:
             await connection.execute(sending)
             await connection.execute(update(runs).values(lease_until=None))

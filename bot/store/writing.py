@@ -12,6 +12,7 @@ from bot.domain.incident import Outgoing
 from bot.domain.timeline import Entry, Event, seal
 from bot.errors import AlreadyDone
 from bot.store.rows import delivery_row, entry_row
+from bot.store.states import SENDING, waiting
 from bot.store.tables import deliveries, incidents, requests, timeline
 
 
@@ -86,7 +87,7 @@ async def _ask_for_card(connection: AsyncConnection, number: int | None, message
             wanted=deliveries.c.wanted + 1,
             due_at=now,
             # one that is being sent is looked at again when that is done
-            state=case((deliveries.c.state == "sending", "sending"), else_="waiting"),
+            state=case((deliveries.c.state.in_(SENDING), deliveries.c.state), else_=waiting(message.kind)),
         )
     )
     return bool((await connection.execute(renewed)).rowcount)
