@@ -22,7 +22,7 @@ from tests.databases import copy_of, store_at
 from tests.flows.alerting import TOKEN, Alerted, alert, alerted, webhook
 from tests.public import COMPONENTS, published
 
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
+BEARER = {"Authorization": f"Bearer {TOKEN}", "Connection": "close"}
 BOMB = gzip.compress(b" " * 200_000_000, 9)
 DAYS = (
     "0001-01-01T00:00:00Z",
@@ -85,25 +85,22 @@ async def test_whatever_the_body_of_alerts_is_it_is_taken_or_refused_and_what_co
         assert "\u202e" not in message.all_text
 
 
-@pytest.mark.parametrize(
-    ("headers", "body", "status"),
-    [
-        ({"Content-Encoding": "gzip"}, gzip.compress(json.dumps(webhook(alert())).encode()), 200),
-        ({"Content-Encoding": "deflate"}, zlib.compress(json.dumps(webhook(alert())).encode()), 200),
-        ({"Content-Encoding": "gzip"}, BOMB, 413),
-        ({"Content-Encoding": "gzip"}, b"this is no gzip", 400),
-        ({"Content-Encoding": "gzip"}, gzip.compress(b"{}" * 1000)[:-9], 400),
-        ({"Content-Encoding": "odd"}, b"{", 400),
-        ({"Content-Type": "text/html; charset=nonsense"}, json.dumps(webhook(alert())).encode(), 200),
-        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x", 400),
-    ],
-    ids=["gzip", "deflate", "a bomb", "no gzip", "cut gzip", "an odd encoding", "an odd charset", "a form"],
-)
-async def test_whatever_the_body_is_packed_in(
-    room: Alerted, headers: Mapping[str, str], body: bytes, status: int
-) -> None:
-    async with room.session.post(room.url + "/alerts", data=body, headers={**BEARER, **headers}) as answer:
-        assert answer.status == status, await answer.text()
+PACKED: Mapping[str, tuple[Mapping[str, str], bytes, int]] = {
+    "gzip": ({"Content-Encoding": "gzip"}, gzip.compress(json.dumps(webhook(alert())).encode()), 200),
+    "deflate": ({"Content-Encoding": "deflate"}, zlib.compress(json.dumps(webhook(alert())).encode()), 200),
+    "a bomb": ({"Content-Encoding": "gzip"}, BOMB, 413),
+    "no gzip": ({"Content-Encoding": "gzip"}, b"this is no gzip", 400),
+    "cut gzip": ({"Content-Encoding": "gzip"}, gzip.compress(b"{}" * 1000)[:-9], 400),
+    "an odd encoding": ({"Content-Encoding": "odd"}, b"{", 400),
+    "an odd charset": ({"Content-Type": "text/html; charset=nonsense"}, json.dumps(webhook(alert())).encode(), 200),
+    "a form": ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x", 400),
+}
+
+
+async def test_whatever_the_body_is_packed_in(room: Alerted) -> None:
+    for kind, (headers, body, status) in PACKED.items():
+        async with room.session.post(room.url + "/alerts", data=body, headers={**BEARER, **headers}) as answer:
+            assert answer.status == status, kind
 
 
 def faults(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -124,34 +121,30 @@ async def said_to(room: Alerted, told: bytes) -> bytes:
 HEAD = f"POST {{}} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nffffffffffffffffff\r\n",
-        "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        "Content-Length: -1\r\n\r\n",
-        "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-        "X: \x00\r\n\r\n",
-        "X: " + "y" * 100_000 + "\r\n\r\n",
-    ],
-    ids=["no chunk", "a huge chunk", "both lengths", "a negative length", "two lengths", "NUL", "long header"],
-)
-async def test_what_is_no_http_is_refused(room: Alerted, body: str, caplog: pytest.LogCaptureFixture) -> None:
-    answer = await said_to(room, (HEAD.format("/alerts") + body).encode())
-    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer
+NO_HTTP = {
+    "no chunk": "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "a huge chunk": "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nffffffffffffffffff\r\n",
+    "both lengths": "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "a negative length": "Content-Length: -1\r\n\r\n",
+    "two lengths": "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "NUL": "X: \x00\r\n\r\n",
+    "long header": "X: " + "y" * 100_000 + "\r\n\r\n",
+}
+
+
+async def test_what_is_no_http_is_refused(room: Alerted, caplog: pytest.LogCaptureFixture) -> None:
+    for kind, told in NO_HTTP.items():
+        answer = await said_to(room, (HEAD.format("/alerts") + told).encode())
+        assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), kind
     assert faults(caplog) == []
 
 
-@pytest.mark.parametrize("path", ["/alerts", "/alerts/generic", "/slack/events"])
-async def test_a_body_that_does_not_come_is_not_waited_for(
-    room: Alerted, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(alert_routes, "_READ_WITHIN_S", 0.2)
-    monkeypatch.setattr(all_routes, "_READ_WITHIN_S", 0.2)
-    begun = HEAD.format(path) + "X-Slack-Request-Timestamp: 1\r\nContent-Length: 1000\r\n\r\n{"
-    answer = await said_to(room, begun.encode())
-    assert answer.split(b" ")[1] in (b"408", b"503")
+async def test_a_body_that_does_not_come_is_not_waited_for(room: Alerted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert_routes, "_READ_WITHIN_S", 0.1)
+    monkeypatch.setattr(all_routes, "_READ_WITHIN_S", 0.1)
+    for path, status in (("/alerts", b"503"), ("/alerts/generic", b"503"), ("/slack/events", b"408")):
+        begun = HEAD.format(path) + "X-Slack-Request-Timestamp: 1\r\nContent-Length: 1000\r\n\r\n{"
+        assert (await said_to(room, begun.encode())).split(b" ")[1] == status, path
 
 
 ROUTES = ("/status", "/status/history", "/status/style.css", "/status/feed.atom", "/api/v2/summary.json")
