@@ -159,6 +159,17 @@ async def test_alerts_of_long_ago_are_forgotten_and_keys_of_which_none_is_left(s
         assert (await connection.execute(select(func.count()).select_from(alert_keys))).scalar_one() == 1
 
 
+async def test_a_key_whose_incident_is_still_open_is_not_forgotten_or_it_would_open_another(store: SqlStore) -> None:
+    await told(store, an_alert("A", ended=None))
+    await worked(store)
+    keys = await store.claim_alert_triages(NOW, limit=9, lease_s=9)
+    await store.end_alert_triages(keys, lambda one: Change(incident=one), NOW, triage=None)
+    await store.forget(NOW + timedelta(days=91))
+    await told(store, an_alert("A", NOW + timedelta(days=92)), minutes=92 * 24 * 60)
+    await worked(store)
+    assert len(await store.listed(open_only=True, limit=9)) == 1
+
+
 @pytest.fixture(params=KINDS)
 async def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[SqlStore]]:
     url = copy_of(request.param, tmp_path, request)
