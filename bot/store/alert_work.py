@@ -88,7 +88,9 @@ class StoredAlerts(ReceivedAlerts):
         gone = (await connection.execute(old)).rowcount
         empty = not_(select(alerts.c.id).where(alerts.c.key == alert_keys.c.key).exists())
         # a key whose incident is open would open another
-        lasting = select(incidents.c.id).where(incidents.c.id == alert_keys.c.incident, incidents.c.status != "resolved")
+        lasting = select(incidents.c.id).where(
+            incidents.c.id == alert_keys.c.incident, incidents.c.status != "resolved"
+        )
         idle = and_(empty, not_(alert_keys.c.waiting), alert_keys.c.triage_at.is_(None), not_(lasting.exists()))
         return gone + (await connection.execute(delete(alert_keys).where(idle))).rowcount
 
