@@ -59,7 +59,8 @@ def declare(told: Declaration, actor: str, now: datetime, policy: Policy) -> Cha
         raise Refusal("An incident needs a title.")
     milestones = {Milestone.DECLARED: now}
     if told.first_alert is not None:
-        milestones[Milestone.FIRST_ALERT] = told.first_alert
+        # a clock that is ahead of ours tells of what is to come
+        milestones[Milestone.FIRST_ALERT] = min(told.first_alert, now)
     incident = Incident(
         target=told.target,
         title=title[:TITLE_CHARS],
