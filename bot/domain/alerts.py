@@ -16,6 +16,7 @@ from typing import Any
 import re2
 
 from bot.domain.causes import Severity
+from bot.domain.redaction import redact
 
 
 class Does(StrEnum):
@@ -134,7 +135,9 @@ class Alert:
 
     @property
     def title(self) -> str:
-        return f"{self.name}: {self.summary}" if self.summary and self.summary != self.name else self.name
+        # a name may say that what follows is a secret
+        both = redact(f"{self.name}: {self.summary}")
+        return both if self.summary and self.summary != self.name else self.name
 
 
 @dataclass(frozen=True, kw_only=True)

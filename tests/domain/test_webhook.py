@@ -126,6 +126,11 @@ def test_a_secret_in_an_address_is_masked_and_where_it_is_encoded_left_out_with_
     assert shown("http://x/Authorization%3A+Bearer+hunter2hunter2") == ""
 
 
+def test_a_name_that_announces_a_secret_masks_the_summary_that_follows() -> None:
+    alert = one(with_alert(labels={"alertname": "DB password"}, annotations={"summary": "hunter2"}))
+    assert alert.title == "DB password: ***"
+
+
 def test_a_name_is_one_line() -> None:
     assert one(with_alert(labels={"alertname": "a\n:white_check_mark: all is well\r\n\u2028b"})).name == (
         "a :white_check_mark: all is well b"
