@@ -22,7 +22,7 @@ from bot.store.publications import StoredPublications
 from bot.store.rows import entry_of, incident_of
 from bot.store.runs import StoredRuns
 from bot.store.states import SENDING
-from bot.store.tables import alert_keys, deliveries, drafts, incidents, requests, runs, timeline, triages
+from bot.store.tables import alert_keys, deliveries, drafts, incidents, requests, runs, timeline, triages, watches
 from bot.store.watches import StoredWatches
 from bot.store.writing import append, enqueue, note_request
 
@@ -140,7 +140,8 @@ class SqlStore(Outbox, StoredRuns, StoredAlerts, StoredWatches, StoredPublicatio
         sending = update(deliveries).where(deliveries.c.state.in_(SENDING)).values(lease_until=_LONG_AGO)
         async with self._writing() as connection:
             await connection.execute(sending)
-            await connection.execute(update(runs).values(lease_until=None))
+            for leased in (runs, alert_keys, watches):
+                await connection.execute(update(leased).values(lease_until=None))
             await connection.execute(update(alert_keys).values(lease_until=None))
 
     async def forget(self, now: datetime) -> int:

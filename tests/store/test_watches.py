@@ -80,3 +80,12 @@ async def test_one_question_finds_that_nothing_is_due(store: SqlStore, incident:
     assert await claimed(store, 5) == []
     questions = [one for one in asked if not one.startswith(("BEGIN", "COMMIT", "ROLLBACK"))]
     assert len(questions) == 1, questions
+
+
+async def test_whoever_starts_alone_waits_for_no_lease_of_a_process_that_died(
+    store: SqlStore, incident: Incident
+) -> None:
+    assert await claimed(store) == [incident.id]
+    assert await claimed(store, 1) == []
+    await store.end_leases()
+    assert await claimed(store, 1) == [incident.id]
