@@ -142,7 +142,6 @@ class SqlStore(Outbox, StoredRuns, StoredAlerts, StoredWatches, StoredPublicatio
             await connection.execute(sending)
             for leased in (runs, alert_keys, watches):
                 await connection.execute(update(leased).values(lease_until=None))
-            await connection.execute(update(alert_keys).values(lease_until=None))
 
     async def forget(self, now: datetime) -> int:
         async with self._writing() as connection:
