@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 
 from bot.domain.causes import Severity
 from bot.domain.policy import Watch
-from bot.policies import Wrong, is_id, section, yes_or_no
+from bot.policies import Wrong, is_id, read_fields, section, yes_or_no
 from bot.settings import StatusPageSettings
 from bot.variables import nearest
 
@@ -36,29 +35,12 @@ def read_stakeholders(document: Mapping[str, Any], problems: list[str]) -> Mappi
 
 def read_watch(document: Mapping[str, Any], problems: list[str]) -> Watch:
     """How the provider is watched."""
-    read: Watch = _read(document, "provider_watch", Watch(), _WATCH, problems)
-    return read
+    return read_fields(document, "provider_watch", Watch(), _WATCH, problems)
 
 
 def read_status_page(document: Mapping[str, Any], problems: list[str]) -> StatusPageSettings:
     """What the public reads."""
-    read: StatusPageSettings = _read(document, "status_page", StatusPageSettings(), _STATUS_PAGE, problems)
-    return read
-
-
-def _read(
-    document: Mapping[str, Any], name: str, usual: Any, known: Mapping[str, Callable[[Any], Any]], problems: list[str]
-) -> Any:
-    held = usual
-    for key, value in section(document.get(name), name, problems).items():
-        if key not in known:
-            problems.append(f"{name}: unknown key {key!r}; {nearest(str(key), known)}")
-            continue
-        try:
-            held = replace(held, **{key: known[key](value)})
-        except Wrong as wrong:
-            problems.append(f"{name}: {key} holds {value!r}; it should hold {wrong}")
-    return held
+    return read_fields(document, "status_page", StatusPageSettings(), _STATUS_PAGE, problems)
 
 
 def _seconds(held: Any) -> timedelta:

@@ -4,15 +4,22 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import time, timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from bot.domain.causes import Severity
 from bot.domain.policy import Act, Calendar, Escalation, Policy, Promise, QuietHours
 from bot.variables import nearest
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
+
+_Read = TypeVar("_Read", bound="DataclassInstance")
+_THE_SAME: Mapping[str, str] = MappingProxyType({})
 
 # What a menu of Slack's takes.
 _OPTIONS, _OPTION_CHARS = 100, 75
@@ -24,17 +31,7 @@ class Wrong(ValueError):
 
 def read_policy(document: Mapping[str, Any], problems: list[str]) -> Policy:
     """The policy of the file; what is wrong is added to ``problems``, a line each."""
-    policy = Policy()
-    held = section(document.get("policy"), "policy", problems)
-    for key, value in held.items():
-        read = _READ.get(key)
-        if read is None:
-            problems.append(f"policy: unknown key {key!r}; {nearest(str(key), _READ)}")
-            continue
-        try:
-            policy = replace(policy, **{_FIELDS.get(key, key): read(value)})
-        except Wrong as wrong:
-            problems.append(f"policy: {key} holds {value!r}; it should hold {wrong}")
+    policy = read_fields(document, "policy", Policy(), _READ, problems, _FIELDS)
     may: dict[Act, frozenset[str]] = {}
     for name, users in section(document.get("may"), "may", problems).items():
         if name not in list(Act):
@@ -69,6 +66,30 @@ def section(held: object, name: str, problems: list[str]) -> Mapping[str, Any]:
         problems.append(f"{name} should hold a map")
         return {}
     return held
+
+
+def read_fields(
+    document: Mapping[str, Any],
+    name: str,
+    usual: _Read,
+    known: Mapping[str, Callable[[Any], Any]],
+    problems: list[str],
+    fields: Mapping[str, str] = _THE_SAME,
+) -> _Read:
+    """``usual`` with what the file says under ``name``: each key of ``known``, by what reads it or raises Wrong.
+
+    ``fields``: what those fields are called whose names are not their keys.
+    """
+    read = usual
+    for key, value in section(document.get(name), name, problems).items():
+        if key not in known:
+            problems.append(f"{name}: unknown key {key!r}; {nearest(str(key), known)}")
+            continue
+        try:
+            read = replace(read, **{fields.get(key, key): known[key](value)})
+        except Wrong as wrong:
+            problems.append(f"{name}: {key} holds {value!r}; it should hold {wrong}")
+    return read
 
 
 def _promises(held: Any) -> Mapping[Severity, Promise]:

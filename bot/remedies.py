@@ -12,7 +12,7 @@ from bot.domain.redaction import MASK, redact
 from bot.domain.remedies import ENV_REMEDIES, EnvSpec, RemedyName
 from bot.domain.runs import REVERT
 from bot.domain.workload import shown_value
-from bot.policies import Wrong, is_id, minutes, section, yes_or_no
+from bot.policies import Wrong, is_id, minutes, read_fields, section, yes_or_no
 from bot.variables import nearest
 
 # What a menu of Slack's takes, less those that come with the bot.
@@ -158,17 +158,8 @@ _SPEC_FIELDS = {"off_value": "off"}
 
 def read_mitigations(document: Mapping[str, Any], remedies: Mapping[str, EnvSpec], problems: list[str]) -> Mitigations:
     """How mitigations are approved and carried out; ``remedies`` are those of the settings."""
-    policy = Mitigations()
     before = len(problems)
-    for key, value in section(document.get("mitigations"), "mitigations", problems).items():
-        read = _READ.get(key)
-        if read is None:
-            problems.append(f"mitigations: unknown key {key!r}; {nearest(str(key), _READ)}")
-            continue
-        try:
-            policy = replace(policy, **{key: read(value)})
-        except Wrong as wrong:
-            problems.append(f"mitigations: {key} holds {value!r}; it should hold {wrong}")
+    policy = read_fields(document, "mitigations", Mitigations(), _READ, problems)
     longest = (policy.successes - 1) * policy.verify_every
     if len(problems) == before and longest >= policy.verify_within:
         problems.append(

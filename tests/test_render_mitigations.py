@@ -17,9 +17,9 @@ from bot.mitigations import load
 from bot.ports import Reply
 from bot.render import Message, Renderer
 from bot.sandbox.slack.limits import blocks_of, view_of
-from bot.slack.form_parts import SEVERITIES
 from tests.domain.cases import world
 from tests.fakes import NOW
+from tests.messages import ASKED
 from tests.runs import a_plan, a_run
 from tests.test_render import HOSTILE
 
@@ -254,22 +254,9 @@ def test_remedies_are_listed_with_a_button_each_however_many_there_are() -> None
     }
 
 
-ASKING: dict[str, Any] = {
-    "metadata": {"remedy": "fallback"},
-    "target": "default",
-    "never": "",
-    "incidents": [],
-    "incident": None,
-    "title": "",
-    "severity": None,
-    "severities": SEVERITIES,
-    "given": {},
-}
-
-
 @pytest.mark.parametrize("remedy", load(ENV_REMEDIES).values(), ids=lambda one: str(one.name))
 def test_every_remedy_has_a_form_with_its_arguments(remedy: Any) -> None:
-    view = form("mitigate_modal", **{**ASKING, "remedy": remedy})
+    view = form("mitigate_modal", **{**ASKED, "remedy": remedy})
     inputs = [block["block_id"] for block in view["blocks"] if block["type"] == "input"]
     arguments = [f"argument_{argument.name}" for argument in remedy.arguments]
     assert inputs == ["title", "severity", *arguments, "reason"]
@@ -282,7 +269,7 @@ def test_forms_fit_whatever_they_are_filled_in_with(text: str) -> None:
     many = [(str(number), f"INC-{number} {text}"[:75]) for number in range(100)]
     never = {"never": text[:600], "target": text, "title": text}
     for incidents in ([], many[:1], many):
-        view = form("mitigate_modal", **{**ASKING, **never, "remedy": remedy, "incidents": incidents, "incident": "7"})
+        view = form("mitigate_modal", **{**ASKED, **never, "remedy": remedy, "incidents": incidents, "incident": "7"})
         assert len(view["private_metadata"]) <= 3000
         ticks = [block for block in view["blocks"] if block.get("block_id") == "never"]
         assert len(ticks) == bool(text)

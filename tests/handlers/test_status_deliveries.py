@@ -139,6 +139,8 @@ async def test_a_page_that_hangs_holds_up_nothing_while_all_is_sent_as_the_bot_d
         deliveries.wake()
         await until(lambda: bool(stage.pages[1].said))
         await stage.world.slack.wait_for(lambda: stage.world.said("is INVESTIGATING"))
+        told = {one.page: one.state for one in await stage.world.store.published(incident.id)}
+        assert told["fake"] == "sending", "it still hangs"
         hanging.set()
     finally:
         deliveries.end()
