@@ -17,7 +17,7 @@ from bot.sandbox.scenario import load_scenarios
 from bot.store.migrate import upgrade
 from bot.store.rows import delivery_row, incident_row
 from bot.store.tables import deliveries, incidents
-from tests.databases import store_at
+from tests.databases import looking, store_at
 from tests.fakes import NOW
 
 WAITING, CHANNELS = 10_000, 500
@@ -79,7 +79,7 @@ async def _fill(url: str, channels: list[str]) -> None:
 
 async def _waiting(url: str) -> int:
     store = store_at(url)
-    async with store.engine.connect() as connection:
+    async with looking(store) as connection:
         found = await connection.execute(select(func.count()).where(deliveries.c.state != "sent"))
         count = int(found.scalar_one())
     await store.close()

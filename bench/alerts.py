@@ -23,7 +23,7 @@ from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.store.migrate import upgrade
 from bot.store.tables import alerts, incidents
-from tests.databases import store_at
+from tests.databases import looking, store_at
 
 RATE, SECONDS, COMMANDS = 1000, 30, 10
 KEYS = 1000
@@ -88,7 +88,7 @@ async def _kept(url: str, keys: int) -> tuple[int, int]:
     count = [select(func.count()).select_from(table) for table in (alerts, incidents)]
     stored = opened = 0
     end_at = time.monotonic() + 60
-    async with store.engine.connect() as connection:
+    async with looking(store) as connection:
         while opened < keys and time.monotonic() < end_at:
             stored, opened = [int((await connection.execute(one)).scalar_one()) for one in count]
             await connection.rollback()

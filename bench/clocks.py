@@ -19,7 +19,7 @@ from bot.domain.policy import Policy
 from bot.store.migrate import upgrade
 from bot.store.rows import incident_row
 from bot.store.tables import deliveries, incidents
-from tests.databases import migrated_template, new_database, postgres, store_at
+from tests.databases import looking, migrated_template, new_database, postgres, store_at
 from tests.fakes import NOW
 
 REPLICAS = 3
@@ -104,7 +104,7 @@ async def _fill(url: str, count: int) -> None:
 
 async def _assert_each_once(url: str, count: int) -> None:
     store = store_at(url)
-    async with store.engine.connect() as connection:
+    async with looking(store) as connection:
         query = select(func.count(), func.count(func.distinct(deliveries.c.incident))).select_from(deliveries)
         assert tuple((await connection.execute(query)).one()) == (count, count)
     await store.close()

@@ -85,7 +85,8 @@ def _links(held: Any) -> tuple[tuple[str, str], ...]:
     return tuple((_name(text), _url(url)) for text, url in held.items())
 
 
-def _folder(held: Any) -> Path:
+def folder(held: Any) -> Path:
+    """Raises Wrong for what is no path."""
     if not isinstance(held, str) or not held.strip():
         raise Wrong("the path of a folder")
     return Path(held)
@@ -102,6 +103,6 @@ _STATUS_PAGE: Mapping[str, Callable[[Any], Any]] = {
     "url": _base,
     "logo": _url,
     "links": _links,
-    "folder": _folder,
+    "folder": folder,
     "names_provider": yes_or_no,
 }

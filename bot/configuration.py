@@ -3,7 +3,7 @@
 ``load(environ)`` tells every wrong value together in one :class:`SettingsError`. The YAML file, named by
 MISTRAL_BOT_CONFIG, holds what a variable cannot: ``targets``, ``labels``, ``timeouts``, ``limits``, ``log_excerpts``,
 ``policy``, ``may``, ``components``, ``remedies``, ``approvers``, ``mitigations``, ``alerts``, ``stakeholders``,
-``status_page``, ``provider_watch``.
+``status_page``, ``provider_watch``, ``evidence``, ``postmortem``, ``actions``.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from bot.aftermath import read_afterwards, read_evidence
 from bot.alert_rules import read_alerts
 from bot.audiences import read_stakeholders, read_status_page, read_watch
 from bot.domain.policy import Policy
@@ -37,6 +38,7 @@ from bot.variables import TARGET_VARIABLES, VARIABLES, nearest
 _SECTIONS = (
     *("targets", "labels", "timeouts", "limits", "log_excerpts", "policy", "may", "components"),
     *("remedies", "approvers", "mitigations", "alerts", "stakeholders", "status_page", "provider_watch"),
+    *("evidence", "postmortem", "actions"),
 )
 # Read by parts of the bot that own these lists; named here so that a misspelt key is told and these are not.
 _LISTS_OF_OTHER_PARTS = ("queries",)
@@ -60,6 +62,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     components = read_components(document, problems)
     alerts = read_alerts(document, [target.name for target in targets], problems)
     status_page = read_status_page(document, problems)
+    evidence = read_evidence(document, problems)
     if problems:
         # each quotes what the file holds
         raise SettingsError([redact(problem) for problem in problems])
@@ -89,6 +92,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         pagerduty_events_url=values["PAGERDUTY_EVENTS_URL"],
         pager_webhook_url=values["PAGER_WEBHOOK_URL"],
         evidence_dir=values["EVIDENCE_DIR"],
+        evidence=evidence,
     )
 
 
@@ -98,6 +102,7 @@ def _policy(document: Mapping[str, Any], remedies: Mapping[str, EnvSpec], proble
         mitigations=read_mitigations(document, remedies, problems),
         stakeholders=read_stakeholders(document, problems),
         watch=read_watch(document, problems),
+        afterwards=read_afterwards(document, problems),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from bot.domain.alerts import Alerts
@@ -160,6 +161,24 @@ class StatusPageSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvidenceSettings:
+    """How much a bundle may hold and how long it is kept. ``emails``: whether e-mail addresses are masked, too.
+
+    A bundle above ``upload_bytes`` stays in EVIDENCE_DIR; Slack takes files of up to 1 GB.
+    """
+
+    keep: timedelta = timedelta(days=30)
+    since: timedelta = timedelta(hours=1)
+    """How far back the logs go; the runbook's."""
+    deadline_s: float = 300.0
+    file_bytes: int = 100_000_000
+    bundle_bytes: int = 1_500_000_000
+    """Of the files together, before they are packed."""
+    upload_bytes: int = 200_000_000
+    emails: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that can be set; see the table in README.md."""
 
@@ -190,6 +209,7 @@ class Settings:
     pagerduty_events_url: str
     pager_webhook_url: Secret | None
     evidence_dir: Path
+    evidence: EvidenceSettings
 
     def alert_problems(self) -> list[str]:
         """What keeps alerts that are taken from becoming incidents, one line each."""

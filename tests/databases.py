@@ -7,11 +7,12 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.store.engine import make_engine
 from bot.store.migrate import upgrade
@@ -60,3 +61,10 @@ def migrated_template(uri: str) -> None:
 
 def store_at(url: str) -> SqlStore:
     return SqlStore(make_engine(url))
+
+
+@contextlib.asynccontextmanager
+async def looking(store: SqlStore) -> AsyncIterator[AsyncConnection]:
+    """A connection that only reads, and so waits for no writer."""
+    async with store.engine.connect() as connection:
+        yield await connection.execution_options(reads_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.domain.cadence import next_update, respond_by
 from bot.domain.causes import Severity
+from bot.domain.collecting import BY_ITSELF, Why
 from bot.domain.incident import (
     BOT,
     CARD,
@@ -86,7 +87,13 @@ def declare(told: Declaration, actor: str, now: datetime, policy: Policy) -> Cha
         incident, given = _given(incident, Role.COMMANDER, told.commander, actor, now)
         events += given
         messages += _told_commander(incident, told.commander, actor)
-    return Change(incident=incident, events=tuple(events), messages=tuple(messages), alert_key=told.alert_key)
+    return Change(
+        incident=incident,
+        events=tuple(events),
+        messages=tuple(messages),
+        alert_key=told.alert_key,
+        evidence=Why.DECLARED if incident.severity in BY_ITSELF else None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +142,14 @@ def set_severity(incident: Incident, severity: Severity, actor: str, now: dateti
         data={"from": incident.severity, "to": severity},
     )
     post = _post("incident_severity", changed, actor, was=incident.severity)
-    return Change(incident=changed, events=(event,), messages=(CARD, post))
+    raised = severity in BY_ITSELF and incident.severity not in BY_ITSELF
+    return Change(
+        incident=changed,
+        events=(event,),
+        messages=(CARD, post),
+        # as if it had been declared so
+        evidence=Why.DECLARED if raised else None,
+    )
 
 
 def give_role(incident: Incident, role: Role, user: str, actor: str, now: datetime) -> Change:
@@ -211,7 +225,13 @@ def resolve(incident: Incident, objections: tuple[str, ...], reason: str, actor:
     pages = (
         (Outgoing(kind="page", to=PAGER, template="resolve", priority=Priority.PAGE),) if incident.escalations else ()
     )
-    return Change(incident=changed, events=tuple(events), messages=(CARD, post, *pages))
+    return Change(
+        incident=changed,
+        events=tuple(events),
+        messages=(CARD, post, *pages),
+        evidence=Why.RESOLVED if changed.severity in BY_ITSELF else None,
+        over=True,
+    )
 
 
 def reopen(incident: Incident, actor: str, now: datetime, policy: Policy) -> Change:
@@ -226,7 +246,8 @@ def reopen(incident: Incident, actor: str, now: datetime, policy: Policy) -> Cha
     if _waits(changed):
         changed = _awaited(changed, now, policy)
     event = Event(kind=Kind.REOPENED, at=now, actor=actor, text=changed.title)
-    return Change(incident=changed, events=(event,), messages=(CARD, _post("incident_reopened", changed, actor)))
+    post = _post("incident_reopened", changed, actor)
+    return Change(incident=changed, events=(event,), messages=(CARD, post), over=False)
 
 
 def moved_to(incident: Incident, channel: str, now: datetime) -> Change:

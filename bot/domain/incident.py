@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from bot.domain.causes import Severity
+from bot.domain.collecting import Why
 from bot.domain.publication import Publication
 from bot.domain.timeline import FIRST_HASH, Event
 from bot.domain.watching import Watching
@@ -82,7 +83,9 @@ class Outgoing:
     place, rendered anew from the incident whenever it is sent), ``run`` (the card of the mitigation whose id is
     ``template``), ``proposal`` (the card of the alerts whose proposal's id is ``template``; it has no incident),
     ``notice`` (a post for stakeholders: the first is a message, the later ones stand in its thread), ``status`` (one a
-    status page, which ``to`` names: it is brought up to date), ``channel`` (make the incident's own), or ``page``.
+    status page, which ``to`` names: it is brought up to date), ``channel`` (make the incident's own), ``evidence`` (the
+    card of the bundle whose id is ``template``), ``postmortem`` (its card, one an incident), ``file`` (a post with a
+    file in its thread, or to FOLDER a file on disk; ``template`` says which, with ``context``), or ``page``.
     ``aloud`` False: where the incident shares its channel, in the card's thread alone.
     """
 
@@ -96,6 +99,7 @@ class Outgoing:
 
 HOME = "home"
 PAGER = "pager"
+FOLDER = "folder"
 CARD = Outgoing(kind="card", to=HOME)
 
 
@@ -172,6 +176,10 @@ class Change:
     """How the provider was found to fare."""
     alert_key: str | None = None
     """The key whose alerts are this incident's from now on."""
+    evidence: Why | None = None
+    """Why a bundle is to be collected now."""
+    over: bool | None = None
+    """True: it has ended now, and a postmortem is due; False: it was opened again."""
 
 
 class Refusal(BotError):

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 
+from bot.domain.action import ActionPriority
 from bot.domain.causes import Severity
 
 _MINUTES = timedelta(minutes=1)
@@ -111,6 +113,35 @@ class Watch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Objective:
+    """A service level objective: the ``share`` of requests that are to succeed within ``window``."""
+
+    share: float
+    window: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Afterwards:
+    """What is to follow an incident. Working days are the calendar's."""
+
+    postmortems: frozenset[Severity] = frozenset({Severity.P1, Severity.P2, Severity.P3})
+    """Of which severities one is asked for; the runbook's P4 touches nobody."""
+    remind_after: tuple[int, ...] = (2, 5)
+    """Working days after the end, after which an unwritten postmortem is reminded of."""
+    objective: Objective | None = None
+    folder: Path | None = None
+    """Where published postmortems are written as Markdown; None: nowhere."""
+    due_days: Mapping[ActionPriority, int] = field(
+        default_factory=lambda: MappingProxyType({ActionPriority.P1: 7, ActionPriority.P2: 30, ActionPriority.P3: 90})
+    )
+    """Days until an action item is due, where nobody says a date."""
+    action_before: int = 1
+    """Working days before it is due, at which its owner is reminded."""
+    action_after: tuple[int, ...] = (1, 3, 7)
+    """Working days after it was due: first its owner, then its owner and the incident's channel, and then no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """All that is a company's own choice; the YAML file's ``policy`` and ``may`` set it."""
 
@@ -137,6 +168,7 @@ class Policy:
     stakeholders: Mapping[Severity, tuple[str, ...]] = field(default_factory=dict)
     """Channels (C…) that are told without jargon, by severity."""
     watch: Watch = Watch()
+    afterwards: Afterwards = Afterwards()
     own_channel: bool = False
     channel_name: str = "inc-{id}-{date}-{title}"
     """With ``{id}`` (needed), ``{date}``, ``{title}``."""

@@ -33,6 +33,9 @@ class Kind(StrEnum):
     PROVIDER = "provider"
     RESOLVED = "resolved"
     REOPENED = "reopened"
+    EVIDENCE = "evidence"
+    POSTMORTEM = "postmortem"
+    ACTION = "action"
 
 
 @dataclass(frozen=True, kw_only=True)

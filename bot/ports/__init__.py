@@ -3,6 +3,7 @@
 Ports raise only :mod:`bot.errors`. Anything that reads takes or has a limit.
 """
 
+from bot.ports.aftermath import Bundle, Collecting, Progress, Record, Source, Written
 from bot.ports.messages import Charts, File, MessageRef, Messenger, Pager, Reply
 from bot.ports.mitigations import NOTHING_ASKED, Argument, Ask, Remedy
 from bot.ports.records import Database, DatabaseState, Delivery, Frozen, Lane, Pending, Runs, Store
@@ -27,11 +28,13 @@ __all__ = [
     "NOTHING_ASKED",
     "Argument",
     "Ask",
+    "Bundle",
     "Charts",
     "Check",
     "CheckResult",
     "Clock",
     "Cluster",
+    "Collecting",
     "Database",
     "DatabaseState",
     "Delivery",
@@ -49,14 +52,18 @@ __all__ = [
     "Pending",
     "Probe",
     "ProbeRun",
+    "Progress",
     "Publications",
     "Published",
+    "Record",
     "Remedy",
     "Reply",
     "Runs",
     "Sample",
     "Series",
     "ServiceKey",
+    "Source",
     "StatusPage",
     "Store",
+    "Written",
 ]

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from bot.domain.incident import Change, Incident, Outgoing
 from bot.domain.runs import Circumstances, Run, RunChange
 from bot.domain.timeline import Entry
+from bot.ports.aftermath import Aftermath
 from bot.ports.alerts import Alerts
 from bot.ports.messages import MessageRef
 from bot.ports.statuspages import Publications
@@ -99,7 +100,7 @@ class Runs(Protocol):
         """Turns the kill switch on, or with None off; whether it was the other way before."""
 
 
-class Store(Runs, Alerts, Watches, Publications, Protocol):
+class Store(Runs, Alerts, Watches, Publications, Aftermath, Protocol):
     """The database. Everything raises StoreError where it cannot be used; what is written is written whole or not."""
 
     async def check(self) -> None:

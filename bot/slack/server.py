@@ -41,6 +41,8 @@ class SlackServer:
             return self._authorized()
 
         self.app = AsyncApp(
+            # else it looks through all that calls it for one, which takes 20 ms
+            name="mistral-bot",
             # else it makes one of the root's level, and warns at each start that the token is not used
             logger=logging.getLogger("slack_bolt"),
             client=self.messenger.client,

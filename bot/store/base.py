@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, DateTime, func, literal
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bot.store.tables import Moment
+from bot.store.columns import Moment
 
 
 class Base(ABC):

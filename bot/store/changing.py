@@ -12,6 +12,8 @@ from bot.domain.alerting import proposal_card
 from bot.domain.incident import Change, Incident, Refusal
 from bot.domain.timeline import FIRST_HASH, Entry, seal
 from bot.errors import Conflict
+from bot.store.collections import begin_collection
+from bot.store.postmortems import keep_postmortem
 from bot.store.publications import publish
 from bot.store.rows import alert_key_of, incident_of, incident_row
 from bot.store.tables import alert_keys, alerts, incidents
@@ -65,6 +67,8 @@ async def _kept(
         await keep_watching(connection, number, change.watching)
     if change.publication is not None:
         await publish(connection, number, change.publication, now)
+    await begin_collection(connection, number, change, now)
+    await keep_postmortem(connection, number, change, now)
     await enqueue(connection, [(number, message) for message in change.messages], now)
 
 

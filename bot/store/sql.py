@@ -15,9 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bot.domain.incident import Change, Incident
 from bot.domain.timeline import Entry
 from bot.errors import StoreError
+from bot.store.actions import StoredActions
+from bot.store.aftermath import collections
 from bot.store.alert_work import FORGOTTEN_AFTER, StoredAlerts
 from bot.store.changing import add_incident, change_incident, row_after, sealed_after
+from bot.store.collections import StoredCollections
+from bot.store.insight import StoredInsight
 from bot.store.outbox import Outbox
+from bot.store.postmortems import StoredPostmortems
 from bot.store.publications import StoredPublications
 from bot.store.rows import entry_of, incident_of
 from bot.store.runs import StoredRuns
@@ -34,7 +39,17 @@ _KEPT = {requests: timedelta(days=14), drafts: timedelta(days=14), triages: time
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
-class SqlStore(Outbox, StoredRuns, StoredAlerts, StoredWatches, StoredPublications):
+class SqlStore(
+    Outbox,
+    StoredRuns,
+    StoredAlerts,
+    StoredWatches,
+    StoredPublications,
+    StoredCollections,
+    StoredPostmortems,
+    StoredActions,
+    StoredInsight,
+):
     """See :class:`bot.ports.Store`."""
 
     def __init__(self, engine: AsyncEngine, *, prepared: bool = True) -> None:
@@ -140,7 +155,7 @@ class SqlStore(Outbox, StoredRuns, StoredAlerts, StoredWatches, StoredPublicatio
         sending = update(deliveries).where(deliveries.c.state.in_(SENDING)).values(lease_until=_LONG_AGO)
         async with self._writing() as connection:
             await connection.execute(sending)
-            for leased in (runs, alert_keys, watches):
+            for leased in (runs, alert_keys, watches, collections):
                 await connection.execute(update(leased).values(lease_until=None))
 
     async def forget(self, now: datetime) -> int:

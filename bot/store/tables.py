@@ -1,65 +1,27 @@
 """The tables. A change here needs a migration in ``migrations/versions``; a test compares the two."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
     JSON,
-    BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     false,
 )
 
+from bot.store.columns import ID, Moment, metadata
+
 # The newest migration.
-REVISION = "0003"
-# SQLite counts rows by itself only where the key is an INTEGER.
-_ID = BigInteger().with_variant(Integer(), "sqlite")
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware time; SQLite keeps none of the zone, so all are UTC."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        held = value.astimezone(UTC)
-        return held.replace(tzinfo=None) if dialect.name == "sqlite" else held
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        held: datetime = value
-        return held.replace(tzinfo=UTC) if held.tzinfo is None else held.astimezone(UTC)
-
-
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    }
-)
-
+REVISION = "0004"
 incidents = Table(
     "incidents",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("target", String(200), nullable=False),
     Column("title", Text, nullable=False),
     Column("severity", String(2), nullable=False),
@@ -92,13 +54,14 @@ incidents = Table(
     Column("due_at", Moment),
     Index("ix_incidents_due_at", "due_at"),
     Index("ix_incidents_status", "status", "id"),
+    Index("ix_incidents_cause", "cause", "id"),
     sqlite_autoincrement=True,
 )
 
 timeline = Table(
     "timeline",
     metadata,
-    Column("incident", _ID, ForeignKey("incidents.id"), primary_key=True),
+    Column("incident", ID, ForeignKey("incidents.id"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("noted", Moment, nullable=False),
     Column("kind", String(40), nullable=False),
@@ -113,11 +76,11 @@ timeline = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("seq", _ID, primary_key=True),
+    Column("seq", ID, primary_key=True),
     # what Slack keeps in the message's metadata, so that it can be looked for
     Column("id", String(32), nullable=False),
     # NULL: a proposal, which has none
-    Column("incident", _ID, ForeignKey("incidents.id")),
+    Column("incident", ID, ForeignKey("incidents.id")),
     Column("kind", String(20), nullable=False),
     Column("destination", String(40), nullable=False),
     Column("template", String(60), nullable=False),
@@ -149,7 +112,7 @@ requests = Table(
     metadata,
     Column("key", String(200), primary_key=True),
     Column("at", Moment, nullable=False),
-    Column("incident", _ID),
+    Column("incident", ID),
 )
 
 triages = Table(
@@ -166,7 +129,7 @@ runs = Table(
     "runs",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("incident", _ID, ForeignKey("incidents.id"), nullable=False),
+    Column("incident", ID, ForeignKey("incidents.id"), nullable=False),
     Column("target", String(200), nullable=False),
     Column("remedy", String(100), nullable=False),
     Column("arguments", JSON, nullable=False),
@@ -218,7 +181,7 @@ switches = Table(
 alerts = Table(
     "alerts",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("fingerprint", String(64), nullable=False),
     Column("starts_at", Moment, nullable=False),
     Column("key", String(64), nullable=False),
@@ -236,7 +199,7 @@ alerts = Table(
     Column("seen_at", Moment, nullable=False),
     # whether what is stored here has been worked in, and what it was worked into
     Column("told", Boolean, nullable=False),
-    Column("incident", _ID, ForeignKey("incidents.id")),
+    Column("incident", ID, ForeignKey("incidents.id")),
     Column("proposal", String(32)),
     UniqueConstraint("fingerprint", "starts_at"),
     Index("ix_alerts_key", "key", "told"),
@@ -257,7 +220,7 @@ alert_keys = Table(
     Column("does", String(10), nullable=False),
     Column("severity", String(2), nullable=False),
     Column("target", String(200), nullable=False),
-    Column("incident", _ID, ForeignKey("incidents.id")),
+    Column("incident", ID, ForeignKey("incidents.id")),
     # the card that proposes an incident; a new one for each time that the key fires anew
     Column("proposal", String(32)),
     Column("triage", String(32)),
@@ -282,7 +245,7 @@ alert_keys = Table(
 watches = Table(
     "watches",
     metadata,
-    Column("incident", _ID, ForeignKey("incidents.id"), primary_key=True, autoincrement=False),
+    Column("incident", ID, ForeignKey("incidents.id"), primary_key=True, autoincrement=False),
     # the incidents on the provider's page that the timeline has been told of, and that last
     Column("provider", JSON, nullable=False),
     # why the page could not be read when it was last looked at; empty: it could
@@ -301,7 +264,7 @@ watches = Table(
 public_incidents = Table(
     "public_incidents",
     metadata,
-    Column("incident", _ID, ForeignKey("incidents.id"), primary_key=True, autoincrement=False),
+    Column("incident", ID, ForeignKey("incidents.id"), primary_key=True, autoincrement=False),
     Column("slug", String(32), nullable=False),
     Column("title", Text, nullable=False),
     Column("status", String(20), nullable=False),
@@ -317,8 +280,8 @@ public_incidents = Table(
 public_updates = Table(
     "public_updates",
     metadata,
-    Column("seq", _ID, primary_key=True),
-    Column("incident", _ID, ForeignKey("public_incidents.incident"), nullable=False),
+    Column("seq", ID, primary_key=True),
+    Column("incident", ID, ForeignKey("public_incidents.incident"), nullable=False),
     Column("number", Integer, nullable=False),
     Column("status", String(20), nullable=False),
     Column("text", Text, nullable=False),
@@ -334,7 +297,7 @@ drafts = Table(
     "drafts",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("incident", _ID, ForeignKey("incidents.id"), nullable=False),
+    Column("incident", ID, ForeignKey("incidents.id"), nullable=False),
     Column("by", String(40), nullable=False),
     Column("at", Moment, nullable=False),
     Column("held", JSON, nullable=False),

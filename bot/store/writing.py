@@ -57,7 +57,7 @@ async def tell(
 
 
 # There is one of each, which is brought up to date.
-_CARDS = ("card", "run", "proposal", "status")
+_CARDS = ("card", "run", "proposal", "status", "evidence", "postmortem")
 
 
 async def enqueue(connection: AsyncConnection, messages: Sequence[tuple[int | None, Outgoing]], now: datetime) -> None:
@@ -76,7 +76,7 @@ async def enqueue(connection: AsyncConnection, messages: Sequence[tuple[int | No
 async def _ask_for_card(connection: AsyncConnection, number: int | None, message: Outgoing, now: datetime) -> bool:
     """Whether there was one: by its id, or the one of ``message.to``, or for HOME every card of the incident."""
     held = (deliveries.c.incident == number) & (deliveries.c.kind == message.kind)
-    if message.kind in ("run", "proposal"):
+    if message.kind in ("run", "proposal", "evidence"):
         held &= deliveries.c.template == message.template
     elif message.to != "home":
         held &= deliveries.c.destination == message.to

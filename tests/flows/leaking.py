@@ -32,9 +32,9 @@ from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import ClusterSpec, load_scenarios
 from bot.sandbox.slack import BOT_TOKEN, SIGNING_SECRET
 from bot.serve import wired
+from bot.store.columns import metadata
 from bot.store.engine import make_engine
 from bot.store.sql import SqlStore
-from bot.store.tables import metadata
 from bot.web.routes import application
 from bot.worlds import prober
 from tests.databases import store_at

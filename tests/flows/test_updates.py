@@ -18,8 +18,8 @@ from bot.domain.causes import Severity
 from bot.domain.policy import Act, Policy
 from bot.sandbox.slack.filling import Values
 from bot.settings import StatusPageSettings
+from bot.store.columns import metadata
 from bot.store.sql import SqlStore
-from bot.store.tables import metadata
 from tests.databases import copy_of
 from tests.flows.desk import HERE, ROBIN, STAKEHOLDERS, SUPPORT, Desk, desk_at, without_ids
 from tests.flows.test_incident_answers import ADA

@@ -24,8 +24,7 @@ from bot.handlers.mitigation import Asked
 from bot.running import Bot
 from bot.serve import wired
 from bot.worlds import prober
-from tests.databases import store_at
-from tests.kill.story import ADA, ROBIN, Points, Told
+from tests.kill.story import ADA, ROBIN, Points, Told, store_of
 from tests.mitigated import QUICK
 
 CHANNEL = "C0INCIDENTS"
@@ -162,7 +161,7 @@ def _anyway(wanted: Any) -> Any:
 async def _obey(environ: dict[str, str], alone: bool, points: Points, orders: Connection) -> None:
     settings = load(environ)
     settings = replace(settings, policy=replace(settings.policy, mitigations=POLICY))
-    store = store_at(settings.database_url)
+    store = store_of(settings)
     if alone:
         await store.end_leases()
     event.listen(store.engine.sync_engine, "commit", points.note)

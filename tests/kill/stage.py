@@ -18,8 +18,9 @@ from bot.domain.timeline import fault
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.slack.model import Message
 from bot.sandbox.slack.workspace import Workspace
+from bot.store.columns import metadata
 from bot.store.sql import SqlStore
-from bot.store.tables import metadata, switches
+from bot.store.tables import switches
 from tests.databases import store_at
 from tests.kill.story import ACTS, ADA, POLICY, ROBIN, At, Told, play
 
@@ -129,8 +130,10 @@ class Stage:
     def player(self, *, alone: bool = True, without: str = "") -> Player:
         return Player(self.environ, alone=alone, without=without)
 
-    async def played(self, die_at: Callable[[int], int | None], *, without: str = "") -> list[Told | None]:
-        """Plays the story, and looks after each act whether all is as it must be; what was told of each act.
+    async def played(
+        self, die_at: Callable[[int], int | None], *, without: str = "", acts: int = len(ACTS)
+    ) -> list[Told | None]:
+        """Plays the story's first ``acts``, and looks after each whether all is as it must be; what was told of each.
 
         ``die_at`` gives the point of the act with that index at which the process is killed, or None. Another follows
         it, is told the same again, and plays on. Where the act had no such point the process is not killed, and what
@@ -138,7 +141,7 @@ class Stage:
         """
         await self.clear()
         player, told, number = self.player(without=without), list[Told | None](), 0
-        for index in range(len(ACTS)):
+        for index in range(acts):
             point = die_at(index)
             try:
                 told.append(await player.act(index, number, point))

@@ -20,10 +20,11 @@ from datetime import timedelta
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from slack_bolt.request.async_request import AsyncBoltRequest
 from sqlalchemy import event
+from sqlalchemy.engine.default import DefaultDialect
 
 from bot import serve
 from bot.clients import http
@@ -33,16 +34,19 @@ from bot.errors import BotError
 from bot.render import Renderer
 from bot.running import Bot
 from bot.serve import wired
+from bot.settings import Settings
 from bot.slack.messenger import SlackMessenger
 from bot.store import runs, sql
+from bot.store.engine import make_engine
+from bot.store.sql import SqlStore
 from bot.worlds import prober
-from tests.databases import store_at
 from tests.fakes import NOW, FakeClock
 
 ROBIN, ADA = "U0REQUESTER", "U0APPROVER"
 POLICY = "policy: {own_channel: true}\nstakeholders: {P1: [C0GENERAL]}\n"
 # What makes sure that nothing is done twice; a test takes it away to see that this is then found.
 LOOK_UP, REQUESTS = "look-up", "requests"
+_COMPILED: dict[Any, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,14 @@ class Told:
     at_once: int
 
 
+class Orders(Protocol):
+    """Where it is told what to play, and tells what came of it."""
+
+    def recv(self) -> tuple[int, int, int | At | None, bool] | None: ...
+
+    def send(self, told: Told) -> None: ...
+
+
 def play(environ: dict[str, str], alone: bool, without: str, orders: Connection) -> None:
     """Entry of the process: plays the acts that ``orders`` names, until None.
 
@@ -225,7 +237,7 @@ def play(environ: dict[str, str], alone: bool, without: str, orders: Connection)
             vars(module).update(note_request=_nothing)
     points = Points()
     points.watch()
-    asyncio.run(_obey(environ, alone, points, orders))
+    asyncio.run(obey(environ, alone, points, orders))
 
 
 @cache
@@ -243,25 +255,23 @@ async def _nothing(*_: Any, **__: Any) -> None:
     pass
 
 
-def warm() -> None:
-    """Does once, before the processes are forked, what each of them would begin with; no loop or thread is left."""
+def share() -> None:
+    """What each process would make for itself at its beginning, it takes over from the one that it is forked from."""
     vars(serve).update(Renderer=_renderer, warm_up=_warm_already)
     vars(http).update(_trusted=cache(http._trusted))
-    asyncio.run(_wired_once())
+    # a compiled statement is kept by its dialect, of which each engine has its own
+    DefaultDialect.__eq__ = lambda one, other: type(one) is type(other)  # type: ignore[method-assign]
+    DefaultDialect.__hash__ = lambda self: hash(type(self))  # type: ignore[method-assign]
 
 
-async def _wired_once() -> None:
-    slack = {"SLACK_APP_TOKEN": "xapp-1", "SLACK_BOT_TOKEN": "xoxb-1"}
-    settings = load({**slack, "DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1/nothing"})
-    store = store_at(settings.database_url)  # which connects when it is first asked
-    async with prober(settings) as asks:
-        await wired(settings, asks, store, pace_s=0).tasks.drain(20)
-    await store.close()
+def store_of(settings: Settings) -> SqlStore:
+    """The store, with the statements that were compiled before."""
+    return SqlStore(make_engine(settings.database_url).execution_options(compiled_cache=_COMPILED))
 
 
-async def _obey(environ: dict[str, str], alone: bool, points: Points, orders: Connection) -> None:
+async def obey(environ: dict[str, str], alone: bool, points: Points, orders: Orders) -> None:
     settings, clock = load(environ), FakeClock()
-    store = store_at(settings.database_url)
+    store = store_of(settings)
     if alone:
         await store.end_leases()
     event.listen(store.engine.sync_engine, "commit", points.note)

@@ -19,6 +19,8 @@ SEED = 20261124
 # all points in `make test-kill`, a sample in `make test`
 ALL = os.environ.get("KILL_AT") == "all"
 PARTS = 4
+# an act has a few points more in one run than in another
+MORE = 30
 SAMPLE = 50
 STORIES = 12 if ALL else 4
 StageOf = Callable[[str], Awaitable[Stage]]
@@ -66,10 +68,15 @@ async def test_a_kill_at_some_points_loses_nothing_and_doubles_nothing(stage_of:
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(stage_of: StageOf, kind: str, part: int) -> None:
-    """Each story has a kill in every act: in the first at its first point, and so on until no act has as many."""
+    """Each story has a kill in every act: in the first at its first point, and so on until no act has as many.
+
+    It ends with the last act that may have as many.
+    """
     stage, kills = await stage_of(kind), 0
+    usual = [one.points for one in await stage.played(lambda _: None) if one is not None]
     for point in count(1 + part, PARTS):
-        killed = (await stage.played(lambda _: point)).count(None)  # noqa: B023 - called at once
+        acts = max((1 + index for index, most in enumerate(usual) if most + MORE >= point), default=1)
+        killed = (await stage.played(lambda _: point, acts=acts)).count(None)  # noqa: B023 - called at once
         if not killed:
             break
         kills += killed

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, insert, inspect, select, text
 
 from bot.domain import acts, mitigation
 from bot.domain.timeline import FIRST_HASH, seal
+from bot.store.columns import metadata
 from bot.store.engine import make_engine
 from bot.store.migrate import migrate, revision, upgrade
 from bot.store.rows import delivery_row, entry_row, incident_row
-from bot.store.tables import REVISION, deliveries, incidents, metadata, switches, timeline
+from bot.store.tables import REVISION, deliveries, incidents, switches, timeline
 from tests.databases import KINDS, copy_of, new_database, store_at
 from tests.domain.incidents import declaring
 from tests.fakes import NOW
@@ -59,7 +60,8 @@ async def test_the_migrations_make_the_tables_of_the_code(
     lacking = empty(kind, tmp_path, request)
     upgrade(lacking, "0001")
     assert {one[1].name for one in await looked_at(lacking, differences) if one[0] == "add_table"} == {
-        *("runs", "switches", "alerts", "alert_keys", "watches", "public_incidents", "public_updates", "drafts")
+        *("runs", "switches", "alerts", "alert_keys", "watches", "public_incidents", "public_updates", "drafts"),
+        *("collections", "postmortems", "postmortem_versions", "actions"),
     }, "a difference is seen"
 
 

@@ -4,8 +4,11 @@ from alembic import context
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from bot.store import aftermath, tables
+from bot.store.columns import metadata
 from bot.store.engine import prepare_sqlite
-from bot.store.tables import metadata
+
+__all__ = ["aftermath", "tables"]
 
 # any number that nothing else in the database uses for the same
 _LOCK = 0x6D697374
