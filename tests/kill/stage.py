@@ -131,7 +131,7 @@ class Stage:
         return Player(self.environ, alone=alone, without=without)
 
     async def played(
-        self, die_at: Callable[[int], int | None], *, without: str = "", acts: int = len(ACTS)
+        self, die_at: Callable[[int], int | At | None], *, without: str = "", acts: int = len(ACTS)
     ) -> list[Told | None]:
         """Plays the story's first ``acts``, and looks after each whether all is as it must be; what was told of each.
 

@@ -13,7 +13,7 @@ from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from tests.databases import KINDS, copy_of
 from tests.kill.stage import Stage
-from tests.kill.story import ACTS, LOOK_UP, REQUESTS
+from tests.kill.story import ACTS, LOOK_UP, REQUESTS, At
 
 SEED = 20261124
 # all points in `make test-kill`, a sample in `make test`
@@ -21,6 +21,8 @@ ALL = os.environ.get("KILL_AT") == "all"
 PARTS = 4
 # an act has a few points more in one run than in another
 MORE = 30
+# at the effect's own point, at the next, when its answer may have come, and when it has
+AROUND = (0, 1, 3, 8)
 SAMPLE = 50
 STORIES = 12 if ALL else 4
 StageOf = Callable[[str], Awaitable[Stage]]
@@ -66,13 +68,12 @@ async def test_a_kill_at_some_points_loses_nothing_and_doubles_nothing(stage_of:
 @pytest.mark.skipif(not ALL, reason="takes minutes: `make test-kill`")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(stage_of: StageOf, kind: str, part: int) -> None:
+async def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(stage_of: StageOf, part: int) -> None:
     """Each story has a kill in every act: in the first at its first point, and so on until no act has as many.
 
     It ends with the last act that may have as many.
     """
-    stage, kills = await stage_of(kind), 0
+    stage, kills = await stage_of("SQLite"), 0
     usual = [one.points for one in await stage.played(lambda _: None) if one is not None]
     for point in count(1 + part, PARTS):
         acts = max((1 + index for index, most in enumerate(usual) if most + MORE >= point), default=1)
@@ -81,6 +82,21 @@ async def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(stage_of: S
             break
         kills += killed
     assert kills >= 200
+
+
+@pytest.mark.skipif(not ALL, reason="takes minutes: `make test-kill`")
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("near", AROUND)
+async def test_a_kill_around_any_effect_loses_nothing_and_doubles_nothing(stage_of: StageOf, near: int) -> None:
+    """Just before each effect of each act, as it begins and after: between two effects nothing else changes."""
+    stage, kills = await stage_of("PostgreSQL"), 0
+    for effect in count(1):
+        at = At(effect, near)
+        killed = (await stage.played(lambda _: at)).count(None)  # noqa: B023 - called at once
+        if not killed:
+            break
+        kills += killed
+    assert kills >= 50
 
 
 async def test_three_replicas_that_are_all_told_the_same_do_it_once(stage_of: StageOf) -> None:
