@@ -123,10 +123,11 @@ async def test_what_is_published_while_a_page_is_told_is_on_it_in_the_end(stage:
 
 
 async def test_a_page_that_hangs_holds_up_nothing_while_all_is_sent_as_the_bot_does(stage: Stage) -> None:
-    hanging = asyncio.Event()
+    begun, hanging = asyncio.Event(), asyncio.Event()
 
     class Hanging(FakePage):
         async def publish(self, incident: PublicIncident, view: object, *, known: str | None) -> str:
+            begun.set()
             await hanging.wait()
             return "late"
 
@@ -137,12 +138,13 @@ async def test_a_page_that_hangs_holds_up_nothing_while_all_is_sent_as_the_bot_d
         incident = await stage.world.declare()
         await stage.publish(incident)
         deliveries.wake()
+        await until(begun.is_set)
         await until(lambda: bool(stage.pages[1].said))
         await stage.world.slack.wait_for(lambda: stage.world.said("is INVESTIGATING"))
         told = {one.page: one.state for one in await stage.world.store.published(incident.id)}
         assert told["fake"] == "sending", "it still hangs"
-        hanging.set()
     finally:
+        hanging.set()
         deliveries.end()
         await asyncio.wait_for(work, 10)
 
