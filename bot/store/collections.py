@@ -70,14 +70,12 @@ class StoredCollections(Base):
             collections.c.state == State.COLLECTING.value,
             or_(collections.c.lease_until.is_(None), collections.c.lease_until <= self._lease_clock(now)),
         )
-        chosen = (
-            select(collections.c.id)
-            .where(or_(collections.c.state == State.WAITING.value, lost))
-            .order_by(collections.c.requested_at)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .cte("chosen")
-        )
+        free = or_(collections.c.state == State.WAITING.value, lost)
+        first = select(collections.c.id).where(free).order_by(collections.c.requested_at).limit(1)
+        async with self._reading() as connection:
+            if (await connection.execute(first)).first() is None:
+                return None
+        chosen = first.with_for_update(skip_locked=True).cte("chosen")
         claimed = (
             update(collections)
             .where(collections.c.id.in_(select(chosen.c.id)))
