@@ -1,5 +1,6 @@
 """Reads ``evidence``, ``postmortem`` and ``actions`` of the YAML file: what is kept and promised after an incident."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from bot.policies import Wrong, read_fields, yes_or_no
 from bot.settings import EvidenceSettings
 
 _MB = 1_000_000
+_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 # Slack's limit for a file is 1 GB; more than 10 GB in a bundle nobody opens.
 _MOST_MB, _MOST_UPLOAD_MB = 10_000, 1_000
 _MOST_DAYS = 3_650
@@ -72,6 +74,12 @@ def _due_days(held: Any) -> Mapping[ActionPriority, int]:
     return {**Afterwards().due_days, **read}
 
 
+def _metric(held: Any) -> str:
+    if not isinstance(held, str) or not _METRIC.fullmatch(held):
+        raise Wrong("the name of a histogram, without _bucket")
+    return held
+
+
 _EVIDENCE: Mapping[str, Callable[[Any], Any]] = {
     "keep_days": lambda held: timedelta(days=_number(1, _MOST_DAYS)(held)),
     "since_minutes": lambda held: timedelta(minutes=_number(1, 10_080)(held)),
@@ -80,6 +88,7 @@ _EVIDENCE: Mapping[str, Callable[[Any], Any]] = {
     "bundle_mb": _megabytes(_MOST_MB),
     "upload_mb": _megabytes(_MOST_UPLOAD_MB),
     "emails": yes_or_no,
+    "latency": _metric,
 }
 _EVIDENCE_FIELDS = {
     "keep_days": "keep",

@@ -176,6 +176,8 @@ class EvidenceSettings:
     """Of the files together, before they are packed."""
     upload_bytes: int = 200_000_000
     emails: bool = False
+    latency: str = "mistral_request_duration_seconds"
+    """The histogram of how long requests take."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,7 +124,7 @@ class FakeCluster:
     chunk_bytes: int = 1000
     endless: frozenset[str] = frozenset()
     """Pods whose log is told and then never ends."""
-    read_logs: list[tuple[str, str, int, int]] = field(default_factory=list)
+    read_logs: list[tuple[str, str, int, int | None]] = field(default_factory=list)
     """(pod, container, since_s, tail_lines) of each log that was asked for."""
     patches: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     """(kind, name, patch) of each that was made; dry runs are not among them."""
@@ -151,7 +151,9 @@ class FakeCluster:
             if wanted.items() <= labels.items():
                 yield held
 
-    async def log_chunks(self, pod: str, container: str, *, since_s: int, tail_lines: int) -> AsyncIterator[bytes]:
+    async def log_chunks(
+        self, pod: str, container: str, *, since_s: int, tail_lines: int | None, previous: bool = False
+    ) -> AsyncIterator[bytes]:
         self._may("get", "Pod/log")
         self.read_logs.append((pod, container, since_s, tail_lines))
         held = self.logs.get(pod)

@@ -1,17 +1,21 @@
-"""The chart of the error rate, drawn in a child process that ends: matplotlib's 45 MB are held for a second only."""
+"""Charts, drawn in a child process that ends: matplotlib's 45 MB are held for a second only."""
 
 import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from bot.errors import BotError
 
 _MODULE = "bot.clients.charts"
 _RED, _BLUE, _GREY = "#c0392b", "#2563a8", "#5f6b7a"
+# Told apart by whoever sees no red or green, too (Okabe and Ito's, but for the first).
+_COLORS = (_RED, "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
+_STYLES = {"rollout": (_BLUE, "--", "right")}
 
 
 class ChartProcess:
@@ -24,11 +28,38 @@ class ChartProcess:
         self, points: Sequence[tuple[datetime, float]], *, onset: datetime | None, rollouts: Sequence[datetime]
     ) -> bytes:
         """A PNG of 1600 by 600 pixels; raises BotError where it cannot be drawn."""
-        document = {
-            "points": [(at.timestamp(), ratio) for at, ratio in points],
-            "onset": None if onset is None else onset.timestamp(),
-            "rollouts": [at.timestamp() for at in rollouts],
-        }
+        marks = [(at, "rollout") for at in rollouts] + ([] if onset is None else [(onset, "onset")])
+        shares = [(at, 100 * ratio) for at, ratio in points]
+        return await self.lines("Requests that fail", {"": shares}, unit="%", marks=marks)
+
+    async def lines(
+        self,
+        title: str,
+        series: Mapping[str, Sequence[tuple[datetime, float]]],
+        *,
+        unit: str,
+        marks: Sequence[tuple[datetime, str]] = (),
+    ) -> bytes:
+        """A PNG of 1600 by 600 pixels; raises BotError where it cannot be drawn."""
+        return await self._drawn(
+            {
+                "kind": "lines",
+                "title": title,
+                "unit": unit,
+                "series": [
+                    {"name": name, "points": [(at.timestamp(), value) for at, value in points if isfinite(value)]}
+                    for name, points in series.items()
+                ],
+                "marks": [(at.timestamp(), text) for at, text in marks],
+            }
+        )
+
+    async def bars(self, title: str, labels: Sequence[str], stacks: Mapping[str, Sequence[float]]) -> bytes:
+        """A PNG of 1600 by 600 pixels: a bar for each label, of parts that are called as in ``stacks``."""
+        held = {name: list(parts) for name, parts in stacks.items()}
+        return await self._drawn({"kind": "bars", "title": title, "labels": list(labels), "stacks": held})
+
+    async def _drawn(self, document: Mapping[str, Any]) -> bytes:
         try:
             child = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -56,29 +87,15 @@ class ChartProcess:
 
 
 def draw(document: dict[str, Any]) -> bytes:
-    """The PNG of what ``error_rate`` was given, with times as seconds since 1970."""
+    """The PNG of what a method of ChartProcess was given, with times as seconds since 1970."""
     from io import BytesIO
 
-    import matplotlib.dates
     from matplotlib.figure import Figure
 
-    dates: Any = matplotlib.dates
-    times = [datetime.fromtimestamp(at, UTC) for at, _ in document["points"]]
-    shares = [100 * ratio for _, ratio in document["points"]]
     figure = Figure(figsize=(8, 3), dpi=200, layout="constrained")
     axes: Any = figure.add_subplot()
-    axes.set_title("Requests that fail", loc="left", fontsize=11, fontweight="bold")
-    axes.fill_between(times, shares, color=_RED, alpha=0.14, linewidth=0)
-    axes.plot(times, shares, color=_RED, linewidth=1.8)
-    # 18 % above the curve stay free for the labels of the marks
-    axes.set_ylim(0, max(1.0, 1.18 * max(shares, default=0.0)))
-    if times:
-        axes.set_xlim(min(times), max(times))
-    _mark(axes, document, times)
-    axes.yaxis.set_major_formatter("{x:g} %")
-    axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=4, maxticks=8))
-    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M", tz=UTC))
-    axes.set_xlabel("UTC", fontsize=8, color=_GREY, loc="right")
+    axes.set_title(document["title"], loc="left", fontsize=11, fontweight="bold", parse_math=False)
+    (_draw_lines if document["kind"] == "lines" else _draw_bars)(axes, document)
     axes.tick_params(labelsize=8, colors=_GREY, length=0)
     axes.grid(axis="y", color="#e3e6ea", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -90,14 +107,45 @@ def draw(document: dict[str, Any]) -> bytes:
     return png.getvalue()
 
 
-def _mark(axes: Any, document: dict[str, Any], times: Sequence[datetime]) -> None:
-    marks = [(at, "rollout", _BLUE, "--", "right") for at in document["rollouts"]]
-    if document["onset"] is not None:
-        marks.append((document["onset"], "onset", "black", "-", "left"))
-    for at, text, color, style, side in marks:
+def _draw_lines(axes: Any, document: Mapping[str, Any]) -> None:
+    import matplotlib.dates
+
+    dates: Any = matplotlib.dates
+    every: list[datetime] = []
+    highest = 0.0
+    for number, series in enumerate(document["series"]):
+        times = [datetime.fromtimestamp(at, UTC) for at, _ in series["points"]]
+        values = [value for _, value in series["points"]]
+        color = _COLORS[number % len(_COLORS)]
+        if len(document["series"]) == 1:
+            axes.fill_between(times, values, color=color, alpha=0.14, linewidth=0)
+        # a name that begins with an underline would have no line in the legend
+        axes.plot(times, values, color=color, linewidth=1.8, label=f" {series['name']}")
+        every += times
+        highest = max([highest, *values])
+    # 18 % above the curve stay free for the labels of the marks
+    axes.set_ylim(0, 1.18 * highest if document["unit"] != "%" else max(1.0, 1.18 * highest) or 1.0)
+    if highest == 0:
+        axes.set_ylim(0, 1)
+    if every:
+        axes.set_xlim(min(every), max(every))
+    _mark(axes, document["marks"], every)
+    if len(document["series"]) > 1:
+        held = axes.legend(fontsize=7, loc="upper left", frameon=False, ncols=4)
+        for text in held.get_texts():
+            text.set_parse_math(False)
+    axes.yaxis.set_major_formatter(f"{{x:g}} {document['unit']}")
+    axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=4, maxticks=8))
+    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M", tz=UTC))
+    axes.set_xlabel("UTC", fontsize=8, color=_GREY, loc="right")
+
+
+def _mark(axes: Any, marks: Sequence[tuple[float, str]], times: Sequence[datetime]) -> None:
+    for at, text in marks:
         when = datetime.fromtimestamp(at, UTC)
         if not times or not min(times) <= when <= max(times):
             continue
+        color, style, side = _STYLES.get(text, ("black", "-", "left"))
         axes.axvline(when, color=color, linestyle=style, linewidth=1.2)
         axes.annotate(
             f"{text} {when:%H:%M}",
@@ -109,7 +157,18 @@ def _mark(axes: Any, document: dict[str, Any], times: Sequence[datetime]) -> Non
             va="top",
             fontsize=8,
             color=color,
+            parse_math=False,
         )
+
+
+def _draw_bars(axes: Any, document: Mapping[str, Any]) -> None:
+    below = [0.0] * len(document["labels"])
+    for number, (name, parts) in enumerate(document["stacks"].items()):
+        axes.bar(document["labels"], parts, bottom=below, color=_COLORS[number % len(_COLORS)], label=f" {name}")
+        below = [one + part for one, part in zip(below, parts, strict=True)]
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    if len(document["stacks"]) > 1:
+        axes.legend(fontsize=8, loc="upper left", frameon=False, ncols=4)
 
 
 if __name__ == "__main__":

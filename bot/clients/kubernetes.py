@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _RESOURCES = {
     "Pod": ("/api/v1", "pods"),
     "Secret": ("/api/v1", "secrets"),
+    "Event": ("/api/v1", "events"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "ReplicaSet": ("/apis/apps/v1", "replicasets"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
@@ -86,14 +87,15 @@ class KubernetesCluster:
                 return
             query["continue"] = str(more)
 
-    async def log_chunks(self, pod: str, container: str, *, since_s: int, tail_lines: int) -> AsyncIterator[bytes]:
+    async def log_chunks(
+        self, pod: str, container: str, *, since_s: int, tail_lines: int | None, previous: bool = False
+    ) -> AsyncIterator[bytes]:
         """The newest lines as they come off the wire; raises NotFound too where the container never started."""
-        query = {
-            "container": container,
-            "sinceSeconds": str(since_s),
-            "tailLines": str(tail_lines),
-            "timestamps": "true",
-        }
+        query = {"container": container, "sinceSeconds": str(since_s), "timestamps": "true"}
+        if tail_lines is not None:
+            query["tailLines"] = str(tail_lines)
+        if previous:
+            query["previous"] = "true"
         async with self._answer("GET", f"{self._path('Pod', pod)}/log", "get pods/log", query=query) as answer:
             async for chunk in answer.content.iter_any():
                 yield chunk

@@ -41,6 +41,19 @@ class Charts(Protocol):
     ) -> bytes:
         """A PNG of the error share over time; raises BotError where it cannot be drawn."""
 
+    async def lines(
+        self,
+        title: str,
+        series: Mapping[str, Sequence[tuple[datetime, float]]],
+        *,
+        unit: str,
+        marks: Sequence[tuple[datetime, str]] = (),
+    ) -> bytes:
+        """A PNG of what each series was over time; raises as ``error_rate`` does."""
+
+    async def bars(self, title: str, labels: Sequence[str], stacks: Mapping[str, Sequence[float]]) -> bytes:
+        """A PNG of a bar for each label, of parts that are called as in ``stacks``; raises as ``error_rate`` does."""
+
 
 class Messenger(Protocol):
     """Slack's Web API as the bot uses it; what is sent is rendered here, as late as can be. Raises MessageError."""

@@ -82,8 +82,13 @@ class Cluster(Protocol):
     def list(self, kind: str, *, selector: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """The objects, read a page at a time; raises as ``get`` does."""
 
-    def log_chunks(self, pod: str, container: str, *, since_s: int, tail_lines: int) -> AsyncIterator[bytes]:
-        """The newest log lines, each led by its RFC 3339 time and a space, in chunks that end at any byte."""
+    def log_chunks(
+        self, pod: str, container: str, *, since_s: int, tail_lines: int | None, previous: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The newest log lines, each led by its RFC 3339 time and a space, in chunks that end at any byte.
+
+        ``tail_lines`` None: all of that time. ``previous``: of the container that ran before it was restarted.
+        """
 
     async def patch(self, kind: str, name: str, patch: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """The object after a JSON merge patch (RFC 7386), or with ``dry_run`` as it would be.
