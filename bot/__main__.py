@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import NoReturn
 
 from bot.configuration import load
@@ -40,7 +41,16 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--scenario", help="what the world does at first")
     sandbox.add_argument("--port", type=int, help="the page's port; a free one where it is taken")
     commands.add_parser("manifest", help="print the Slack app manifest")
+    _add_evidence(commands)
     return parser
+
+
+def _add_evidence(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    evidence = commands.add_parser("evidence", help="collect a bundle of evidence; prints its path")
+    evidence.add_argument("what", nargs="?", help="an incident, such as 7; or verify: is FILE whole? exit 1 if not")
+    evidence.add_argument("file", nargs="?", help="the bundle to verify")
+    evidence.add_argument("--since", help="how far back the logs go, such as 90m or 1h", metavar="SPAN")
+    evidence.add_argument("--target", default=DEFAULT_TARGET, help="without an incident: a target of the YAML file")
 
 
 def _add_records(commands: "argparse._SubParsersAction[_Parser]") -> None:
@@ -76,6 +86,9 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
             return 0 if reply.context["healthy"] else 1
         case "doctor":
             return await app.doctor(settings)
+        case "evidence":
+            number, since = _number(arguments.what), _span(arguments.since)
+            return await app.evidence(settings, number, target=arguments.target, since=since)
         case "incidents" | "deliveries" | "metrics":
             return await _records(arguments, settings)
         case _:
@@ -97,6 +110,46 @@ async def _records(arguments: argparse.Namespace, settings: Settings) -> int:
             return await app.deliveries(settings, as_json=as_json)
         case _:
             return await app.metrics(settings, as_json=as_json)
+
+
+def _number(text: str | None) -> int | None:
+    """An incident's, as 7 or INC-7; raises SettingsError."""
+    if text is None:
+        return None
+    digits = text.upper().removeprefix("INC-")
+    if not digits.isdecimal() or len(digits) > 9:
+        raise SettingsError([f"{text!r} is no incident: give its number, such as 7 or INC-7"])
+    return int(digits)
+
+
+def _span(text: str | None) -> timedelta:
+    """Zero where nothing was said; raises SettingsError."""
+    from bot.domain.spans import span_of
+
+    if text is None:
+        return timedelta()
+    span = span_of(text)
+    if span is None:
+        raise SettingsError([f"--since {text!r} is no span of time: say 90m, 1h, 2h30m or 1d, at most 7d"])
+    return span
+
+
+def _verified(what: str, file: str | None) -> int:
+    """Whether the bundle is whole, in a line; or what is wrong with it, a line each."""
+    from pathlib import Path
+
+    from bot.clients.bundle_check import check
+
+    if file is None:
+        raise SettingsError([f"evidence {what} needs the bundle's file"])
+    found = check(Path(file))
+    for fault in found.faults:
+        _say(fault)
+    if found.faults:
+        return 1
+    about = f" of {found.incident}, whose timeline ends with {found.last_hash}" if found.incident else ""
+    _say(f"whole: {found.files} files, {found.size:,} bytes{about}")
+    return 0
 
 
 def _say(line: str) -> None:
@@ -132,6 +185,8 @@ def _main(argv: Sequence[str] | None) -> int:
 
             asyncio.run(run(arguments.scenario, arguments.port))
             return 0
+        if arguments.command == "evidence" and arguments.what == "verify":
+            return _verified("verify", arguments.file)
         settings = load(os.environ)
         _log_to_stderr(settings)
         return asyncio.run(_run(arguments, settings))

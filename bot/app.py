@@ -5,6 +5,7 @@ Rooms are imported within the functions: a command pays only for what it uses (B
 
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from http.client import UNAUTHORIZED
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,41 @@ async def metrics(settings: Settings, *, as_json: bool) -> int:
         show_json(figures_json(held))
     else:
         show_figures(held)
+    return 0
+
+
+async def evidence(settings: Settings, number: int | None, *, target: str, since: timedelta) -> int:
+    """A bundle about an incident, or of a target; its path is the last line on stdout."""
+    import uuid
+
+    from bot.collectors import collector
+    from bot.domain.collecting import Collection, Why
+    from bot.errors import BotError
+    from bot.store.sql import SqlStore
+    from bot.terminal import Collected, show_collected
+
+    record = None
+    if number is not None:
+        async with _used_database(settings) as database:
+            record = await SqlStore(database.engine).record(number)
+        if record is None:
+            raise BotError(f"there is no INC-{number}; `mistral-bot incidents` lists them all")
+        target = record.incident.target
+    settings.target(target)
+    async with prober(settings, target=target) as asks:
+        wanted = Collection(
+            id=uuid.uuid4().hex,
+            incident=number,
+            target=target,
+            channel="",
+            why=Why.ASKED,
+            asked_by="the command line",
+            requested_at=asks.clock.now(),
+            since=since,
+        )
+        progress = Collected()
+        written = await collector(settings, asks).collect(wanted, record, progress.tell)
+    show_collected(written, settings.evidence_dir)
     return 0
 
 

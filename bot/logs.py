@@ -14,10 +14,15 @@ class RedactingFormatter(logging.Formatter):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._secrets = tuple(secret.reveal() for secret in _secrets(settings))
+        self._secrets = secrets_of(settings)
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(mask(super().format(record), self._secrets))
+
+
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """The settings' own secrets."""
+    return tuple(secret.reveal() for secret in _secrets(settings))
 
 
 def _secrets(value: object) -> Iterator[Secret]:

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -18,7 +19,7 @@ from bot.domain.signals import Finding, Verdict
 from bot.handlers.doctor import Examined
 from bot.handlers.records import Figures, Verified
 from bot.handlers.triage import TriageHandler
-from bot.ports import Pending
+from bot.ports import Pending, Written
 from bot.settings import DEFAULT_TARGET
 
 _MARKS = {Verdict.OK: ("✓", "green"), Verdict.BAD: ("✗", "bold red"), Verdict.UNKNOWN: ("?", "dim")}
@@ -105,6 +106,29 @@ def show_figures(held: Figures) -> None:
         lines.append(f"{severity}  {count} open  {ended} resolved  MTTA {_span(mtta)}  MTTR {_span(mttr)}")
     deliveries = ", ".join(f"{count} {state}" for state, count in held.deliveries.items())
     _say([*lines, f"deliveries: {deliveries}"])
+
+
+class Collected:
+    """How far a bundle is: one line on stderr that is written over, where somebody looks."""
+
+    async def tell(self, doing: str, files: int, size: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{_plain(doing)}: {files} files, {size / 1e6:,.1f} MB", end="", file=sys.stderr, flush=True)
+
+
+def show_collected(written: Written, folder: Path) -> None:
+    """What is missing goes to stderr, the bundle's path is the last line on stdout."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    for one in written.manifest.missing:
+        print(_plain(f"missing: {one.what}: {one.why}"), file=sys.stderr)
+    for held in written.manifest.files:
+        if held.cut:
+            print(_plain(f"cut: {held.name}: {held.cut}"), file=sys.stderr)
+    masked = sum(written.manifest.redacted.values())
+    print(f"{len(written.manifest.files)} files, {written.size:,} bytes, {masked} secrets masked", file=sys.stderr)
+    # not made printable: it is to be opened
+    print(folder / written.name)
 
 
 def _span(span: timedelta | None) -> str:

@@ -40,7 +40,7 @@ def marks_of(asked: Collecting) -> list[tuple[datetime, str]]:
 def pictures(asked: Collecting) -> Mapping[str, tuple[str, Mapping[str, Points], str]]:
     """(title, series, unit) by the file's name; without what Prometheus had nothing of."""
     errors, requests = _summed(asked, "error rate by code"), _summed(asked, "request rate")
-    share = [(at, 100 * ratio) for at, ratio in history(errors, requests)] if errors and requests else []
+    share = [(point.at, 100 * point.ratio) for point in history(errors, requests)] if errors and requests else []
     code, pod = asked.labels.code, asked.labels.pod
     made = {
         "share-of-errors": ("Requests that fail", {"": share}, "%"),

@@ -99,7 +99,7 @@ class Site:
     def _render(self, name: str, places: Places | None, context: Mapping[str, Any]) -> str:
         known = {"page": self.page, "places": places, "words": _WORDS}
         try:
-            return _environment(self.folder).get_template(f"statuspage/{name}").render({**known, **context})
+            return environment(self.folder).get_template(f"statuspage/{name}").render({**known, **context})
         except (TemplateError, ValueError, TypeError, AttributeError, LookupError) as error:
             raise errors.TemplateError(f"the template statuspage/{name} cannot be rendered: {error}") from error
 
@@ -108,7 +108,7 @@ _ORDER = list(ComponentState)
 
 
 @cache
-def _environment(folder: Path | None) -> Environment:
+def environment(folder: Path | None) -> Environment:
     """Made when the first page is asked for: a bot that is idle serves none."""
     made = Environment(
         loader=loader(folder),
