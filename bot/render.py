@@ -81,6 +81,7 @@ class Renderer:
             moment=datetime.fromisoformat,
             duration=duration,
             seconds=_seconds,
+            size=size,
         )
         self._plain = self._environment.overlay(finalize=None)
 
@@ -245,6 +246,16 @@ def duration(span: timedelta) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min" if minutes < 2880 else f"{minutes // 1440} days"
+
+
+def size(count: int) -> str:
+    """Bytes for people, such as ``1.4 MB``; as Slack and disks count, by thousands."""
+    amount, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
 
 
 def _seconds(span: float) -> str:

@@ -10,6 +10,7 @@ from bot.errors import StoreError
 from bot.handlers.alert import AlertHandler
 from bot.handlers.delivery import DeliveryHandler
 from bot.handlers.driving import Driver
+from bot.handlers.evidence import EvidenceHandler, swept
 from bot.handlers.incident import IncidentHandler
 from bot.handlers.mitigation import MitigationHandler
 from bot.handlers.watching import WatchHandler
@@ -31,6 +32,7 @@ _SENDING_S = 3.0
 _CLOCKS_S, _DELIVERIES_S, _MITIGATIONS_S, _DATABASE_S, _FORGET_S = 5.0, 2.0, 2.0, 10.0, 3600.0
 _ALERTS_S = 5.0
 _PROVIDER_S = 5.0
+_EVIDENCE_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class Bot:
     readiness: Readiness
     alerts: AlertHandler
     watch: WatchHandler
+    evidence: EvidenceHandler
     alert_routes: AlertRoutes
     status_routes: StatusRoutes | None
 
@@ -56,7 +59,7 @@ async def working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterato
     """Stays in touch with Slack and the database, ticks, and sends; all of it ends with the context."""
 
     look_at_database = _looker(bot, store)
-    scheduler = Scheduler(_ticks(bot, store, look_at_database))
+    scheduler = Scheduler(_ticks(settings, bot, store, look_at_database))
 
     async def with_database() -> None:
         await migrated(settings, store)
@@ -66,6 +69,7 @@ async def working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterato
             watch = parts.create_task(scheduler.watch())
             parts.create_task(bot.driver.work())
             parts.create_task(bot.alerts.work())
+            parts.create_task(bot.evidence.work())
             await bot.deliveries.work()
             watch.cancel()
 
@@ -79,6 +83,7 @@ async def working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterato
         await scheduler.stop()
         bot.driver.end()
         bot.alerts.end()
+        bot.evidence.end()
         bot.deliveries.end()
         await asyncio.wait([sending], timeout=_SENDING_S)
         for task in tasks:
@@ -95,7 +100,9 @@ def _looker(bot: Bot, store: SqlStore) -> Callable[[], Awaitable[None]]:
     return look_at_database
 
 
-def _ticks(bot: Bot, store: SqlStore, look_at_database: Callable[[], Awaitable[None]]) -> tuple[Tick, ...]:
+def _ticks(
+    settings: Settings, bot: Bot, store: SqlStore, look_at_database: Callable[[], Awaitable[None]]
+) -> tuple[Tick, ...]:
     async def look_at_clocks() -> None:
         with contextlib.suppress(StoreError):  # the store has told the log
             await bot.incidents.tick()
@@ -104,6 +111,12 @@ def _ticks(bot: Bot, store: SqlStore, look_at_database: Callable[[], Awaitable[N
     async def forget() -> None:
         with contextlib.suppress(StoreError):
             await store.forget(bot.incidents.clock.now())
+
+    async def sweep() -> None:
+        await swept(settings.evidence, settings.evidence_dir, bot.incidents.clock)
+
+    async def collect() -> None:
+        bot.evidence.look()
 
     async def wake() -> None:
         bot.deliveries.wake()
@@ -126,6 +139,8 @@ def _ticks(bot: Bot, store: SqlStore, look_at_database: Callable[[], Awaitable[N
         Tick("mitigations", _MITIGATIONS_S, drive),
         Tick("database", _DATABASE_S, look_at_database),
         Tick("forget", _FORGET_S, forget),
+        Tick("evidence", _EVIDENCE_S, collect),
+        Tick("sweep", _FORGET_S, sweep),
     )
 
 

@@ -4,18 +4,22 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from aiohttp import web
 
 from bot.clients.charts import ChartProcess
+from bot.collectors import collector
+from bot.domain.incident import Incident
 from bot.domain.report import TriageReport
 from bot.errors import SettingsError, StoreError
 from bot.handlers.alert import AlertHandler
 from bot.handlers.applying import Applier
 from bot.handlers.delivery import DeliveryHandler
 from bot.handlers.driving import Driver
+from bot.handlers.evidence import EvidenceHandler
+from bot.handlers.filing import Filer
 from bot.handlers.incident import IncidentHandler
 from bot.handlers.mitigation import MitigationHandler
 from bot.handlers.planning import Planner
@@ -27,7 +31,7 @@ from bot.handlers.verifying import Verifier
 from bot.handlers.watching import WatchHandler
 from bot.mitigations import load as load_remedies
 from bot.pagers import pagers
-from bot.ports import Store
+from bot.ports import File, Store
 from bot.probes import load
 from bot.probes.canary import PROBE as CANARY
 from bot.probes.mistral_api import PROBE as MISTRAL_API
@@ -35,8 +39,10 @@ from bot.probes.provider_status import PROBE as PROVIDER_STATUS
 from bot.render import Renderer
 from bot.running import Bot, working
 from bot.settings import Settings
+from bot.slack.aftermath import Aftermath
 from bot.slack.approvers import Approvers
 from bot.slack.audiences import Audiences
+from bot.slack.evidence import SlackEvidence
 from bot.slack.forms import Forms
 from bot.slack.home import Home
 from bot.slack.incidents import SlackIncidents
@@ -98,6 +104,13 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         pace_s=pace_s,
     )
     deliveries = _deliveries(settings, asks, store, messenger)
+    evidence = EvidenceHandler(
+        store=store,
+        clock=asks.clock,
+        collector=collector(settings, asks),
+        settings=settings.evidence,
+        wake=deliveries.wake,
+    )
     wake = deliveries.wake
     incidents = IncidentHandler(store=store, clock=asks.clock, policy=settings.policy, wake=wake)
     triage = TriageHandler(prober=asks, probes=load(), charts=ChartProcess(), log_excerpts=settings.log_excerpts)
@@ -110,6 +123,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         updates=_updates(settings, acts, triage, tuple(page.name for page in deliveries.pages)),
         mitigations=_in_slack(mitigations, acts, messenger, settings.incident_channel),
         home=Home(handler=incidents, messenger=messenger),
+        aftermath=_aftermath(settings, acts, evidence),
         messenger=messenger,
         targets=tuple(target.name for target in settings.targets),
         tasks=tasks,
@@ -126,6 +140,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         readiness=readiness,
         alerts=alerts,
         watch=_watch(settings, asks, store, wake),
+        evidence=evidence,
         alert_routes=AlertRoutes(alerts, settings.alertmanager_token),
         status_routes=_status_routes(settings, store),
     )
@@ -141,7 +156,25 @@ def _deliveries(settings: Settings, asks: Prober, store: Store, messenger: Slack
         policy=settings.policy,
         pages=status_pages(settings, http),
         components=settings.components,
+        filer=Filer(
+            store=store,
+            messenger=messenger,
+            clock=asks.clock,
+            evidence=settings.evidence_dir,
+            folder=settings.policy.afterwards.folder,
+            publish=_nothing_to_publish,
+        ),
     )
+
+
+async def _nothing_to_publish(incident: Incident, version: int) -> Sequence[File]:
+    return ()
+
+
+def _aftermath(settings: Settings, incidents: SlackIncidents, evidence: EvidenceHandler) -> Aftermath:
+    names = tuple(target.name for target in settings.targets)
+    shown = SlackEvidence(handler=evidence, incidents=incidents, messenger=incidents.messenger, targets=names)
+    return Aftermath(evidence=shown)
 
 
 def _forms(settings: Settings, incidents: SlackIncidents) -> Forms:

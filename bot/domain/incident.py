@@ -84,8 +84,9 @@ class Outgoing:
     ``template``), ``proposal`` (the card of the alerts whose proposal's id is ``template``; it has no incident),
     ``notice`` (a post for stakeholders: the first is a message, the later ones stand in its thread), ``status`` (one a
     status page, which ``to`` names: it is brought up to date), ``channel`` (make the incident's own), ``evidence`` (the
-    card of the bundle whose id is ``template``), ``postmortem`` (its card, one an incident), ``file`` (a post with a
-    file in its thread, or to FOLDER a file on disk; ``template`` says which, with ``context``), or ``page``.
+    card of the bundle whose id is ``template``), ``postmortem`` (its card, one an incident), ``file`` (to FILES: into
+    the thread of its card or of a message of its own, or to FOLDER: on disk; ``template`` says which, with
+    ``context``), or ``page``.
     ``aloud`` False: where the incident shares its channel, in the card's thread alone.
     """
 
@@ -99,7 +100,8 @@ class Outgoing:
 
 HOME = "home"
 PAGER = "pager"
-FOLDER = "folder"
+# Where files go: into the thread of their card or message, and onto disk. Neither holds up what people read.
+FILES, FOLDER = "files", "folder"
 CARD = Outgoing(kind="card", to=HOME)
 
 

@@ -49,6 +49,18 @@ class Cards:
         }
         return Reply(template="proposal_card", context=context)
 
+    async def evidence(self, incident: Incident | None, identity: str) -> Reply | None:
+        """The card of the bundle with that id; None: there is none."""
+        held = await self.store.collection(identity)
+        context = {"incident": incident, "collection": held}
+        return None if held is None else Reply(template="evidence_card", context=context)
+
+    async def postmortem(self, incident: Incident) -> Reply | None:
+        """None: it has not ended yet."""
+        held = await self.store.postmortem(incident.id)
+        context = {"incident": incident, "postmortem": held}
+        return None if held is None else Reply(template="postmortem_card", context=context)
+
     async def run(self, incident: Incident, identity: str) -> Reply | None:
         """The card of the mitigation with that id; None: there is none."""
         run = await self.store.run(identity)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from bot.domain import acts
-from bot.domain.incident import BOT, CARD, HOME, PAGER, Outgoing, Priority
+from bot.domain.incident import BOT, CARD, FILES, FOLDER, HOME, PAGER, Outgoing, Priority
 from bot.domain.policy import Policy
 from bot.domain.telling import STATUS
 from bot.errors import AlreadyDone, BotError, Conflict, Forbidden, MessageError, StoreError, UpstreamError
+from bot.handlers.filing import Filer
 from bot.handlers.sending import Sender
 from bot.ports import Clock, Delivery, Lane, Messenger, Pager, StatusPage, Store
 
@@ -21,6 +22,8 @@ _BATCH = 10
 # Longer than one attempt takes at worst, all of them in one channel at Slack's pace and two time-outs; and as short as
 # can be, since whatever a process held when it died waits so long.
 _LEASE_S = 45.0
+# An upload of a large bundle over a slow line, and then some.
+_FILES_LEASE_S = 660.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 2.0, 300.0
 # Slack's words for a channel that takes nothing: is_inactive is what chat.update says of an archived one.
 _UNREACHABLE_PLACES = frozenset(
@@ -44,11 +47,12 @@ class DeliveryHandler:
     policy: Policy
     pages: Sequence[StatusPage] = ()
     components: Sequence[str] = ()
+    filer: Filer | None = None
     _wanted: dict[Lane, asyncio.Event] = field(default_factory=dict)
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        apart = (PAGER, *(STATUS + page.name for page in self.pages))
+        apart = (PAGER, FILES, FOLDER, *(STATUS + page.name for page in self.pages))
         for lane in (Lane(others=frozenset(apart)), *(Lane(destination=one) for one in apart)):
             self._wanted[lane] = asyncio.Event()
 
@@ -63,6 +67,7 @@ class DeliveryHandler:
             clock=self.clock,
             policy=self.policy,
             wake=self.wake,
+            filer=self.filer,
         )
 
     def wake(self) -> None:
@@ -77,7 +82,7 @@ class DeliveryHandler:
     async def work(self) -> None:
         """Sends until :meth:`end`; looks when it is woken. Whoever starts it wakes it at least every few seconds.
 
-        Pages and each status page go beside the rest: what hangs holds up nothing else.
+        Pages, files and each status page go beside the rest: what hangs holds up nothing else.
         """
         # a group waits for all of it where it is cancelled: nothing must still write when the store is closed
         async with asyncio.TaskGroup() as lanes:
@@ -98,7 +103,8 @@ class DeliveryHandler:
 
     async def send_some(self, lane: Lane | None = None) -> int:
         """Sends what is due in ``lane`` (None: in all), at most a batch; how many there were."""
-        claimed = await self.store.claim(self.clock.now(), limit=_BATCH, lease_s=_LEASE_S, lane=lane)
+        lease_s = _FILES_LEASE_S if lane is not None and lane.destination == FILES else _LEASE_S
+        claimed = await self.store.claim(self.clock.now(), limit=_BATCH, lease_s=lease_s, lane=lane)
         ended = await asyncio.gather(*(self._deliver(delivery) for delivery in claimed), return_exceptions=True)
         for error in ended:
             if isinstance(error, BaseException):

@@ -12,6 +12,7 @@ from bot.domain.policy import Policy
 from bot.domain.telling import STATUS
 from bot.errors import Forbidden, MessageError, UpstreamError
 from bot.handlers.cards import Cards
+from bot.handlers.filing import Filer
 from bot.handlers.public import public_view
 from bot.ports import Clock, Delivery, MessageRef, Messenger, Pager, Reply, StatusPage, Store
 
@@ -35,6 +36,8 @@ class Sender:
     clock: Clock
     policy: Policy
     wake: Callable[[], None]
+    filer: Filer | None = None
+    """None: nothing that is configured makes files."""
 
     async def send(self, delivery: Delivery) -> MessageRef | None:
         """Once; where it stands now. Raises BotError."""
@@ -42,6 +45,10 @@ class Sender:
         if message.kind == "proposal":
             return await self._proposal(delivery)
         incident = None if delivery.incident is None else await self.store.incident(delivery.incident)
+        if message.kind == "evidence":
+            return await self._evidence(delivery, incident)
+        if message.kind == "file":
+            return None if self.filer is None else await self.filer.send(delivery, incident)
         if incident is None:
             return None
         match message.kind:
@@ -49,6 +56,8 @@ class Sender:
                 return await self._card(delivery, incident)
             case "run":
                 return await self._run(delivery, incident)
+            case "postmortem":
+                return await self._postmortem(delivery, incident)
             case "post" | "notice":
                 return await self._post(delivery, incident)
             case "status":
@@ -79,6 +88,17 @@ class Sender:
     async def _proposal(self, delivery: Delivery) -> MessageRef | None:
         reply = await self._cards.proposal(delivery.message.template)
         return None if reply is None else await self._keyed(delivery, reply, delivery.message.to)
+
+    async def _evidence(self, delivery: Delivery, incident: Incident | None) -> MessageRef | None:
+        """A bundle's card, where the incident lives or where it was asked for; in a thread it would not be seen."""
+        reply = await self._cards.evidence(incident, delivery.message.template)
+        if reply is None:
+            return None
+        return await self._keyed(delivery, reply, delivery.message.to if incident is None else incident.home)
+
+    async def _postmortem(self, delivery: Delivery, incident: Incident) -> MessageRef | None:
+        reply = await self._cards.postmortem(incident)
+        return None if reply is None else await self._keyed(delivery, reply, incident.home)
 
     @property
     def _cards(self) -> Cards:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from bot.domain.incident import Incident
@@ -10,11 +11,12 @@ from bot.domain.incident import Incident
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """Something to upload."""
+    """Something to upload: ``content``, or what is on disk at ``path``."""
 
     name: str
     title: str
-    content: bytes = field(repr=False)
+    content: bytes = field(default=b"", repr=False)
+    path: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,9 @@ class Messenger(Protocol):
 
     async def upload(self, message: MessageRef, file: File) -> None:
         """A file in the message's thread."""
+
+    async def file_names(self, message: MessageRef) -> frozenset[str]:
+        """What the files in the message's thread are called."""
 
     async def pin(self, message: MessageRef) -> None:
         """Pins the message; one that is pinned already stays so."""

@@ -148,6 +148,9 @@ class Store(Runs, Alerts, Watches, Publications, Aftermath, Protocol):
     async def card(self, incident: int, channel: str | None = None) -> "MessageRef | None":
         """Where the incident's card stands (in ``channel``)."""
 
+    async def shown(self, kind: str, template: str) -> "MessageRef | None":
+        """Where the card of that kind stands whose ``template`` is that."""
+
     async def first_notice(self, incident: int, channel: str) -> "MessageRef | None":
         """The first message about the incident for the stakeholders in ``channel``."""
 

@@ -19,6 +19,9 @@ from bot.errors import BotError
 from bot.ports import Reply
 from bot.settings import DEFAULT_TARGET
 from bot.slack import parse
+from bot.slack.aftermath import BUTTONS as AFTER_BUTTONS
+from bot.slack.aftermath import FORMS as AFTER_FORMS
+from bot.slack.aftermath import Aftermath
 from bot.slack.forms import Forms
 from bot.slack.home import Home
 from bot.slack.incidents import SlackIncidents
@@ -49,6 +52,7 @@ class Listeners:
     updates: Updates
     mitigations: SlackMitigations
     home: Home
+    aftermath: Aftermath
     messenger: SlackMessenger
     targets: tuple[str, ...]
     tasks: Tasks
@@ -72,6 +76,10 @@ class Listeners:
         app.view(PREVIEW)(self.updates.sent)
         for form in FORMS:
             app.view(form)(self.mitigations.forms.submitted)
+        for action in AFTER_BUTTONS:
+            app.action(action)(self.click_aftermath)
+        for form in AFTER_FORMS:
+            app.view(form)(self.aftermath.submitted)
         app.shortcut("add_to_timeline")(self.shortcut)
         app.event("app_mention")(self.mention)
         app.event("message")(self.message)
@@ -95,6 +103,9 @@ class Listeners:
                 self._start(place, self._on_incident(place, asked), asked.verb)
             case parse.OnMitigation() as asked:
                 self._start(place, self.mitigations.command(place, asked), asked.verb)
+            case parse.Afterwards() as asked:
+                request = f"command:{place.trigger_id}"
+                self._start(place, self.aftermath.command(place, asked, request), asked.verb)
             case parse.Unknown(sentence):
                 self._start(place, self.messenger.tell(place, sentence), "answer")
             case _:
@@ -140,6 +151,12 @@ class Listeners:
         place, name = _place(body), str(action["action_id"])
         request = f"click:{action.get('action_ts')}:{name}:{place.user}"
         self._start(place, self.mitigations.click(place, name, str(action.get("value")), request), name)
+
+    async def click_aftermath(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        await ack()
+        place, name = _place(body), str(action["action_id"])
+        request = f"click:{action.get('action_ts')}:{name}:{place.user}"
+        self._start(place, self.aftermath.click(place, name, str(action.get("value")), request), name)
 
     async def shortcut(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()

@@ -24,6 +24,7 @@ from bot.ports import File, MessageRef, Reply
 from bot.render import Renderer
 from bot.settings import Network, Settings
 from bot.slack.place import Place
+from bot.slack.uploads import UNREACHABLE, file_names, upload
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,6 @@ _TIMEOUT_S = 15
 _ATTEMPTS = 3
 # Slack's Retry-After is mostly below this; somebody is waiting for the answer.
 _PATIENCE_S = 30.0
-_UNREACHABLE = "unreachable"
 _METADATA = "mistral_bot_delivery"
 
 
@@ -146,14 +146,10 @@ class SlackMessenger:
         await self._overflow(message, rendered.overflow, None)
 
     async def upload(self, message: MessageRef, file: File) -> None:
-        await self._call(
-            self.client.files_upload_v2,
-            channel=message.channel,
-            thread_ts=message.ts,
-            filename=file.name,
-            title=file.title,
-            content=file.content,
-        )
+        await upload(self.client, self._call, self.network, message, file)
+
+    async def file_names(self, message: MessageRef) -> frozenset[str]:
+        return await file_names(self.client, self._call, message)
 
     async def pin(self, message: MessageRef) -> None:
         try:
@@ -263,7 +259,7 @@ class SlackMessenger:
                 if response.status != 200:
                     raise MessageError(f"Slack did not take the answer ({response.status})", f"http_{response.status}")
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise MessageError("Slack cannot be reached", _UNREACHABLE) from error
+            raise MessageError("Slack cannot be reached", UNREACHABLE) from error
 
     async def _overflow(
         self,
@@ -320,7 +316,7 @@ class SlackMessenger:
         except SlackApiError as error:
             raise _refused(error.response) from error
         except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise MessageError("Slack cannot be reached", _UNREACHABLE) from error
+            raise MessageError("Slack cannot be reached", UNREACHABLE) from error
 
 
 def _metadata(delivery: str | None) -> dict[str, Any] | None:

@@ -21,8 +21,9 @@ ON_INCIDENTS = (
     "reopen",
     "catch-up",
 )
+AFTERWARDS = ("evidence", "postmortem", "action", "actions", "metrics")
 ON_MITIGATIONS = ("mitigate", "rollback", "revert", "freeze", "unfreeze")
-COMMANDS = ("triage", "health", *ON_INCIDENTS, *ON_MITIGATIONS, "help")
+COMMANDS = ("triage", "health", *ON_INCIDENTS, *ON_MITIGATIONS, *AFTERWARDS, "help")
 _LONGEST_WORD = 80
 _LONGEST_TEXT = 4000
 _NUMBER = re.compile(r"(?i)(inc-)?(\d{1,9})")
@@ -67,13 +68,22 @@ class OnMitigation:
 
 
 @dataclass(frozen=True)
+class Afterwards:
+    """``verb`` is one of AFTERWARDS; ``number`` None: the incident that is meant, or none; ``text``: what else."""
+
+    verb: str
+    number: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Unknown:
     """``sentence`` says what is not known, and the nearest thing that is."""
 
     sentence: str
 
 
-Request = Triage | Health | Help | OnIncident | OnMitigation | Unknown
+Request = Triage | Health | Help | OnIncident | OnMitigation | Afterwards | Unknown
 
 
 def command(text: str, targets: tuple[str, ...], remedies: tuple[str, ...] = ()) -> Request:
@@ -88,6 +98,8 @@ def command(text: str, targets: tuple[str, ...], remedies: tuple[str, ...] = ())
         return Help()
     if word in ON_INCIDENTS:
         return _on_incident(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip())
+    if word in AFTERWARDS:
+        return _afterwards(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip())
     if word in ON_MITIGATIONS:
         return _on_mitigation(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip(), targets, remedies)
     target = rest[0] if rest else DEFAULT_TARGET
@@ -107,6 +119,15 @@ def _on_incident(verb: str, text: str) -> OnIncident:
     if named and verb in ("severity", "role"):
         return OnIncident(verb, int(named[2]), unescape(text[: -len(last)].strip()))
     return OnIncident(verb, None, unescape(text))
+
+
+def _afterwards(verb: str, text: str) -> Afterwards:
+    first, _, more = text.partition(" ")
+    named = _NUMBER.fullmatch(first)
+    # an action's text may begin with a number; only INC-3 names an incident there
+    if named and verb != "metrics" and (verb != "action" or named[1]):
+        return Afterwards(verb, int(named[2]), unescape(more.strip()))
+    return Afterwards(verb, None, unescape(text))
 
 
 def _on_mitigation(verb: str, text: str, targets: tuple[str, ...], remedies: tuple[str, ...]) -> Request:

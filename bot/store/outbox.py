@@ -78,14 +78,19 @@ class Outbox(Base):
         await self._set(delivery, {"state": "dead", "error": error[:500], "lease_until": None})
 
     async def card(self, incident: int, channel: str | None = None) -> MessageRef | None:
-        return await self._first("card", incident, [] if channel is None else [deliveries.c.channel == channel])
+        there = [] if channel is None else [deliveries.c.channel == channel]
+        return await self._first("card", [deliveries.c.incident == incident, *there])
 
     async def first_notice(self, incident: int, channel: str) -> MessageRef | None:
-        return await self._first("notice", incident, [deliveries.c.destination == channel])
+        where = [deliveries.c.incident == incident, deliveries.c.destination == channel]
+        return await self._first("notice", where)
 
-    async def _first(self, kind: str, incident: int, where: list[ColumnElement[bool]]) -> MessageRef | None:
+    async def shown(self, kind: str, template: str) -> MessageRef | None:
+        return await self._first(kind, [deliveries.c.template == template])
+
+    async def _first(self, kind: str, where: list[ColumnElement[bool]]) -> MessageRef | None:
         query = select(deliveries.c.channel, deliveries.c.ts).where(
-            deliveries.c.incident == incident, deliveries.c.kind == kind, deliveries.c.ts.is_not(None), *where
+            deliveries.c.kind == kind, deliveries.c.ts.is_not(None), *where
         )
         async with self._reading() as connection:
             row = (await connection.execute(query.order_by(deliveries.c.seq).limit(1))).first()
