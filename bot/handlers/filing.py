@@ -7,7 +7,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Filer:
     async def send(self, delivery: Delivery, incident: Incident | None) -> MessageRef | None:
         """Once; where it stands. Raises BotError."""
         if delivery.message.template == "evidence":
-            return await self._bundle(delivery)
+            return await self._bundle(delivery, incident)
         if incident is None:
             return None
         files = await self.publish(incident, int(delivery.message.context["version"]))
@@ -47,7 +47,7 @@ class Filer:
             return None
         return await self._posted(delivery, incident, files)
 
-    async def _bundle(self, delivery: Delivery) -> MessageRef | None:
+    async def _bundle(self, delivery: Delivery, incident: Incident | None) -> MessageRef | None:
         identity = str(delivery.message.context["collection"])
         collection = await self.store.collection(identity)
         card = await self.store.shown("evidence", identity)
@@ -60,14 +60,15 @@ class Filer:
             if self.clock.now() - delivery.created_at > _ELSEWHERE:
                 raise Forbidden(f"{collection.name} is not in EVIDENCE_DIR any more, and was not uploaded")
             raise Unreachable(f"{collection.name} is not on this machine's disk")
-        await self._uploaded(delivery, card, [File(name=collection.name, title=collection.name, path=path)])
+        thread = None if incident is None else (await place(self.store, incident))[1]
+        where = card if thread is None else replace(card, ts=thread)
+        await self._uploaded(delivery, where, [File(name=collection.name, title=collection.name, path=path)])
         return card
 
     async def _posted(self, delivery: Delivery, incident: Incident, files: Sequence[File]) -> MessageRef:
         """A message, and the files in its thread."""
-        message, channel = delivery.message, incident.home
-        card = await self.store.card(incident.id, channel)
-        thread = None if card is None or incident.own_channel else card.ts
+        message = delivery.message
+        channel, thread = await place(self.store, incident)
         since = delivery.created_at - _EARLIER
         found = None
         if delivery.unsure:
@@ -91,6 +92,12 @@ class Filer:
                     raise
                 # what came before it is there: the next attempt must look
                 raise Unreachable(str(error)) from error
+
+
+async def place(store: Store, incident: Incident) -> tuple[str, str | None]:
+    """(channel, thread) of what is said of an incident: in a channel of its own everything stands in the channel."""
+    card = await store.card(incident.id, incident.home)
+    return incident.home, None if card is None or incident.own_channel else card.ts
 
 
 def _written(folder: Path, files: Sequence[File]) -> None:

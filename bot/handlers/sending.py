@@ -12,7 +12,7 @@ from bot.domain.policy import Policy
 from bot.domain.telling import STATUS
 from bot.errors import Forbidden, MessageError, UpstreamError
 from bot.handlers.cards import Cards
-from bot.handlers.filing import Filer
+from bot.handlers.filing import Filer, place
 from bot.handlers.public import public_view
 from bot.ports import Clock, Delivery, MessageRef, Messenger, Pager, Reply, StatusPage, Store
 
@@ -90,11 +90,14 @@ class Sender:
         return None if reply is None else await self._keyed(delivery, reply, delivery.message.to)
 
     async def _evidence(self, delivery: Delivery, incident: Incident | None) -> MessageRef | None:
-        """A bundle's card, where the incident lives or where it was asked for; in a thread it would not be seen."""
+        """A bundle's card, with the incident's other messages, or where it was asked for."""
         reply = await self._cards.evidence(incident, delivery.message.template)
         if reply is None:
             return None
-        return await self._keyed(delivery, reply, delivery.message.to if incident is None else incident.home)
+        if incident is None:
+            return await self._keyed(delivery, reply, delivery.message.to)
+        channel, thread = await place(self.store, incident)
+        return await self._keyed(delivery, reply, channel, thread)
 
     async def _postmortem(self, delivery: Delivery, incident: Incident) -> MessageRef | None:
         reply = await self._cards.postmortem(incident)
@@ -104,13 +107,13 @@ class Sender:
     def _cards(self) -> Cards:
         return Cards(store=self.store, policy=self.policy, pages=self.pages)
 
-    async def _keyed(self, delivery: Delivery, reply: Reply, channel: str) -> MessageRef:
+    async def _keyed(self, delivery: Delivery, reply: Reply, channel: str, thread: str | None = None) -> MessageRef:
         """The one message of a card, in its place if it stands, else posted in ``channel``."""
-        held = await self._found(delivery, channel, None)
+        held = await self._found(delivery, channel, thread)
         if held is None and delivery.channel and delivery.ts:
             held = MessageRef(channel=delivery.channel, ts=delivery.ts)
         shown = None if held is None else await self._shown_anew(held, reply, delivery)
-        return shown or await self.messenger.post(channel, reply, delivery=delivery.id)
+        return shown or await self.messenger.post(channel, reply, thread_ts=thread, delivery=delivery.id)
 
     async def _shown_anew(self, card: MessageRef, reply: Reply, delivery: Delivery) -> MessageRef | None:
         """The card as it is now; None: somebody has deleted it, and there is no other yet."""
@@ -158,9 +161,7 @@ class Sender:
             return message.to, None if first is None else first.ts
         if message.to != HOME:
             return message.to, None
-        card = await self.store.card(incident.id, incident.home)
-        # in a channel of its own everything stands in the channel
-        return incident.home, None if card is None or incident.own_channel else card.ts
+        return await place(self.store, incident)
 
     async def _status(self, delivery: Delivery, incident: Incident) -> MessageRef | None:
         name = delivery.message.to.removeprefix(STATUS)

@@ -18,7 +18,7 @@ TOKEN = "sandbox-cluster-token-71d0c4"  # noqa: S105 - opens nothing outside thi
 USER = "system:serviceaccount:default:mistral-bot"
 # group/version -> resource -> kind
 _GROUPS = {
-    "v1": {"pods": "Pod", "secrets": "Secret"},
+    "v1": {"pods": "Pod", "secrets": "Secret", "events": "Event"},
     "apps/v1": {"deployments": "Deployment", "replicasets": "ReplicaSet"},
     "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
     "authorization.k8s.io/v1": {"selfsubjectaccessreviews": "SelfSubjectAccessReview"},

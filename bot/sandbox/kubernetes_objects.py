@@ -196,6 +196,24 @@ def key_secret(name: str, entry: str, key: str, now: datetime) -> Object:
     }
 
 
+def scaled_up(replica_set: Object, now: datetime) -> Object:
+    """The event of the deployment's last rollout."""
+    name, created = replica_set["metadata"]["name"], replica_set["metadata"]["creationTimestamp"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": _metadata("Event", f"{DEPLOYMENT}.scaled", created),
+        "involvedObject": {"kind": "Deployment", "namespace": NAMESPACE, "name": DEPLOYMENT, "apiVersion": "apps/v1"},
+        "reason": "ScalingReplicaSet",
+        "message": f"Scaled up replica set {name} to {replica_set['spec']['replicas']}",
+        "source": {"component": "deployment-controller"},
+        "type": "Normal",
+        "count": 1,
+        "firstTimestamp": created,
+        "lastTimestamp": created,
+    }
+
+
 def network_policy(egress: str, now: datetime) -> Object:
     """``allows nothing`` or ``allows only PORT[, PORT]``, each over UDP and TCP, for the service's pods."""
     ports = [int(port) for port in egress.removeprefix("allows only").replace("allows nothing", "").split(",") if port]

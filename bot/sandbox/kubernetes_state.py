@@ -53,7 +53,7 @@ class ClusterState:
     def _build(self) -> None:
         spec, now = self.spec, _now()
         self._built_from, self._controller = self._world.scenario, None
-        kinds = ("pods", "secrets", "deployments", "replicasets", "networkpolicies")
+        kinds = ("pods", "secrets", "events", "deployments", "replicasets", "networkpolicies")
         self._objects.held = {kind: {} for kind in kinds}
         if self._world.scenario.cluster is None:
             return
@@ -69,6 +69,7 @@ class ClusterState:
         owner = objects.replica_set(newest, spec.revision, created, spec.desired)
         put("replicasets", owner)
         self._make_pods(owner, now)
+        put("events", objects.scaled_up(owner, now))
         if (secret := objects.secret(spec, self._world.service_key, now)) is not None:
             put("secrets", secret)
         for name, key in spec.spare_keys.items():

@@ -103,7 +103,11 @@ class Page:
             channels=[one for one in slack.channels.values() if _open_to(one, seat.user)],
             people=[person for person in slack.people.values() if not person.is_bot],
             users={person.id: person.name or person.id for person in slack.people.values()},
-            images={name: base64.b64encode(held).decode() for name, held in slack.files.items()},
+            images={
+                name: base64.b64encode(held).decode()
+                for name, held in slack.files.items()
+                if held.startswith(b"\x89PNG")
+            },
             shortcuts=self._shortcuts,
             scenarios=self._scenarios,
             scenario=self._world.scenario,

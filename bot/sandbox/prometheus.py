@@ -4,8 +4,9 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -16,6 +17,10 @@ _RATE = re.compile(
     r"sum\s*(?:by\s*\((?P<by>[^)]*)\)\s*)?\(\s*rate\((?P<name>\w+)(?:\{[^}]*\})?\[(?P<window>\d+[smh])\]"
     r"(?:\s+offset\s+(?P<offset>\d+[smh]))?\)\s*\)"
 )
+_RAW = re.compile(r"(?P<name>\w+)(?:\{[^}]*\})?")
+_QUANTILE = re.compile(r"histogram_quantile\(.+\)")
+# How long the counters have been counting.
+_COUNTING_S = 86_400.0
 _COUNT = re.compile(r"count\(\s*(?P<name>\w+)(?:\{[^}]*\})?\s*\)")
 _ERRORS, _REQUESTS = "mistral_errors_total", "mistral_requests_total"
 _SURGE_BEGAN_S = 1800.0
@@ -92,6 +97,12 @@ def _answer(held: Mapping[str, str], spec: PrometheusSpec, pods: int, *, ranged:
         series = len({tuple(step.labels.items()) for step in _steps(counted["name"], spec, pods)})
         rows = [{"metric": {}, "value": [now, str(series)]}] if series else []
         return _success({"resultType": "vector", "result": rows})
+    if ranged and _QUANTILE.fullmatch(query):
+        return _success({"resultType": "matrix", "result": []})  # the service exports no histogram
+    if ranged and (raw := _RAW.fullmatch(query)):
+        counted_up = list(_steps(raw["name"], spec, pods))
+        labels = sorted({label for step in counted_up for label in step.labels})
+        return _over_time(held, lambda at: _counts(counted_up, labels, now - at), spec)
     if rated is None:
         raise ValueError('invalid parameter "query": 1:1: parse error: the sandbox reads sums of rates and counts only')
     window_s, offset_s = _seconds(rated["window"]), _seconds(rated["offset"] or "0s")
@@ -102,17 +113,29 @@ def _answer(held: Mapping[str, str], spec: PrometheusSpec, pods: int, *, ranged:
         sums = _sums(steps, by, now - at + offset_s, window_s)
         rows = [{"metric": dict(key), "value": [at, _text(rate, spec)]} for key, rate in sums.items()]
         return _success({"resultType": "vector", "result": rows})
+    return _over_time(held, lambda at: _sums(steps, by, now - at + offset_s, window_s), spec)
+
+
+def _over_time(
+    held: Mapping[str, str], values_at: Callable[[float], Mapping[Any, float]], spec: PrometheusSpec
+) -> web.Response:
+    """The answer to a range query."""
     start, end, step_s = float(held["start"]), float(held["end"]), float(held["step"])
     if step_s <= 0 or (end - start) / step_s > 11_000:
         raise ValueError("exceeded maximum resolution of 11,000 points per timeseries.")
-    values: dict[tuple[tuple[str, str], ...], list[list[object]]] = {}
+    values: dict[Any, list[list[object]]] = {}
     for index in range(int((end - start) / step_s) + 1):
         at = start + index * step_s
-        for key, rate in _sums(steps, by, now - at + offset_s, window_s).items():
-            values.setdefault(key, []).append([at, _text(rate, spec)])
-    return _success(
-        {"resultType": "matrix", "result": [{"metric": dict(key), "values": held} for key, held in values.items()]}
-    )
+        for key, value in values_at(at).items():
+            values.setdefault(key, []).append([at, _text(value, spec)])
+    rows = [{"metric": dict(key), "values": points} for key, points in values.items()]
+    return _success({"resultType": "matrix", "result": rows})
+
+
+def _counts(steps: Sequence[_Step], labels: Sequence[str], age_s: float) -> dict[Any, float]:
+    """What each counter stood at so long ago."""
+    means = _sums(steps, labels, age_s, _COUNTING_S)
+    return {key: round(mean * _COUNTING_S) for key, mean in means.items()}
 
 
 def _success(data: object) -> web.Response:

@@ -28,6 +28,7 @@ class Memory:
         """What the bot's token may do; the server grants all that there is."""
         self.messages: list[Message] = []
         self.files: dict[str, bytes] = {}
+        self.file_names: dict[str, str] = {}
         self.calls: list[Call] = []
         self.views: dict[str, View] = {}
         """The modal that is open, by user: the uppermost, where some were pushed upon each other."""

@@ -156,6 +156,7 @@ def get_upload_url(workspace: Memory, arguments: Arguments) -> Answer:
         raise SlackRefusal("invalid_arguments")
     file_id = "F" + workspace.new_ts().replace(".", "")
     workspace.files[file_id] = b""
+    workspace.file_names[file_id] = str(arguments["filename"])
     return {"upload_url": f"{workspace.base_url}/upload/{file_id}", "file_id": file_id}
 
 
@@ -167,5 +168,6 @@ def complete_upload(workspace: Memory, arguments: Arguments) -> Answer:
     channel = _writable(workspace, {**arguments, "channel": arguments.get("channel_id")})
     message = Message(channel=channel.id, ts=workspace.new_ts(), user=BOT_USER, thread_ts=arguments.get("thread_ts"))
     message.files = [one["id"] for one in files]
+    message.file_names = [workspace.file_names[one["id"]] for one in files]
     workspace.add(message)
     return {"files": [{"id": one["id"], "title": one.get("title")} for one in files]}

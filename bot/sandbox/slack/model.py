@@ -66,6 +66,7 @@ class Message:
     only_for: str | None = None
     edits: int = 0
     files: list[str] = field(default_factory=list)
+    file_names: list[str] = field(default_factory=list)
     metadata: dict[str, Any] | None = None
     reactions: dict[str, list[str]] = field(default_factory=dict)
 
@@ -98,6 +99,8 @@ class Message:
             held["reactions"] = [
                 {"name": name, "users": users, "count": len(users)} for name, users in self.reactions.items()
             ]
+        if self.files:
+            held["files"] = [{"id": one, "name": name} for one, name in zip(self.files, self.file_names, strict=True)]
         if metadata and self.metadata is not None:
             held["metadata"] = self.metadata
         return held
