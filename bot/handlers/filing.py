@@ -43,7 +43,9 @@ class Filer:
         if delivery.message.to == FOLDER:
             if self.folder is None:
                 raise Forbidden("the folder of the postmortems is not configured any more (postmortem: folder)")
-            await asyncio.to_thread(_written, self.folder, files)
+            # one an incident: a new version takes the old one's place
+            own = [replace(file, name=f"{incident.name}.md") if file.name.endswith(".md") else file for file in files]
+            await asyncio.to_thread(_written, self.folder, own)
             return None
         return await self._posted(delivery, incident, files)
 
