@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import NoReturn
 
 from bot.configuration import load
@@ -42,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--port", type=int, help="the page's port; a free one where it is taken")
     commands.add_parser("manifest", help="print the Slack app manifest")
     _add_evidence(commands)
+    postmortem = commands.add_parser("postmortem", help="an incident's postmortem as Markdown, on stdout")
+    postmortem.add_argument("incident", help="such as 7 or INC-7")
+    postmortem.add_argument("--read", metavar="FILE", help="take the sections of an edited file as a new version")
+    postmortem.add_argument("--by", default="", metavar="NAME", help="with --read: who wrote it")
     return parser
 
 
@@ -66,7 +71,8 @@ def _add_records(commands: "argparse._SubParsersAction[_Parser]") -> None:
     deliveries.add_argument(
         "act", nargs="?", choices=("list", "retry"), default="list", help="retry: what was given up waits again"
     )
-    metrics = commands.add_parser("metrics", help="open incidents, MTTA and MTTR, and what waits to be sent")
+    metrics = commands.add_parser("metrics", help="incidents, MTTD to MTTR, what was kept and what works")
+    metrics.add_argument("--since", default="30d", metavar="SPAN", help="over how long, such as 30d, 12w or 1y")
     for parser in (incidents, deliveries, metrics):
         parser.add_argument("--output", choices=("text", "json"), default="text", help="json: for scripts")
 
@@ -86,6 +92,11 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
             return 0 if reply.context["healthy"] else 1
         case "doctor":
             return await app.doctor(settings)
+        case "postmortem":
+            incident = _number(arguments.incident) or 0
+            if arguments.read is not None:
+                return await app.read_postmortem(settings, incident, _read(arguments.read), arguments.by)
+            return await app.postmortem(settings, incident)
         case "evidence":
             number, since = _number(arguments.what), _span(arguments.since)
             return await app.evidence(settings, number, target=arguments.target, since=since)
@@ -109,7 +120,7 @@ async def _records(arguments: argparse.Namespace, settings: Settings) -> int:
         case "deliveries", _:
             return await app.deliveries(settings, as_json=as_json)
         case _:
-            return await app.metrics(settings, as_json=as_json)
+            return await app.metrics(settings, _long_span(arguments.since), as_json=as_json)
 
 
 def _number(text: str | None) -> int | None:
@@ -134,10 +145,25 @@ def _span(text: str | None) -> timedelta:
     return span
 
 
+def _read(file: str) -> str:
+    """Raises BotError."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BotError(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
+
+
+def _long_span(text: str) -> timedelta:
+    from bot.domain.spans import span_of
+
+    span = span_of(text, timedelta(days=3660))
+    if span is None:
+        raise SettingsError([f"--since {text!r} is no span of time: say 30d, 12w or 1y"])
+    return span
+
+
 def _verified(what: str, file: str | None) -> int:
     """Whether the bundle is whole, in a line; or what is wrong with it, a line each."""
-    from pathlib import Path
-
     from bot.clients.bundle_check import check
 
     if file is None:

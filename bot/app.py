@@ -14,6 +14,7 @@ from bot.settings import Settings
 from bot.worlds import prober
 
 if TYPE_CHECKING:
+    from bot.handlers.publishing import Publisher
     from bot.store.inspection import SqlDatabase
 
 
@@ -113,19 +114,68 @@ async def retry(settings: Settings) -> int:
     return 0
 
 
-async def metrics(settings: Settings, *, as_json: bool) -> int:
-    """Incidents, MTTA and MTTR, and deliveries, counted."""
-    from bot.handlers.records import figures, figures_json
+async def metrics(settings: Settings, span: timedelta, *, as_json: bool) -> int:
+    """Incidents, how fast and how well they went, and deliveries, counted."""
+    from bot.handlers.insight import InsightHandler
+    from bot.handlers.records import figures, figures_json, insight_json
     from bot.store.sql import SqlStore
-    from bot.terminal import show_figures, show_json
+    from bot.terminal import show_figures, show_insight, show_json
+    from bot.worlds import SystemClock
 
     async with _used_database(settings) as database:
-        held = await figures(SqlStore(database.engine))
+        store = SqlStore(database.engine)
+        held = await figures(store)
+        learnt = await InsightHandler(store=store, clock=SystemClock(), policy=settings.policy).over(span)
     if as_json:
-        show_json(figures_json(held))
+        show_json({**figures_json(held), "since": insight_json(learnt, span)})
     else:
         show_figures(held)
+        show_insight(learnt, span)
     return 0
+
+
+async def postmortem(settings: Settings, number: int) -> int:
+    """Its Markdown on stdout, a draft where it is not over yet."""
+    async with _publisher(settings) as publisher:
+        print(publisher.markdown(await publisher.handler.draft(number)), end="")
+    return 0
+
+
+async def read_postmortem(settings: Settings, number: int, edited: str, by: str) -> int:
+    """A version from the text of an edited file."""
+    import uuid
+
+    from bot.handlers.publishing import sections_of
+
+    async with _publisher(settings) as publisher:
+        drafted = await publisher.handler.draft(number)
+        changed = sections_of(edited, publisher.markdown(drafted))
+        if not changed:
+            print("nothing was changed")
+            return 0
+        done = await publisher.handler.write(
+            number,
+            drafted.number,
+            changed,
+            confirmed=drafted.confirmed_by is not None,
+            user=by.strip()[:40] or "the command line",
+            request=f"file:{uuid.uuid4().hex}",
+        )
+    print(f"version {done.newest.number if done.newest else 0}: {', '.join(sorted(changed))}")
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def _publisher(settings: Settings) -> "AsyncIterator[Publisher]":
+    from bot.clients.charts import ChartProcess
+    from bot.handlers.postmortem import PostmortemHandler
+    from bot.handlers.publishing import Publisher
+    from bot.store.sql import SqlStore
+
+    async with _used_database(settings) as database, prober(settings, cluster=False) as asks:
+        store = SqlStore(database.engine)
+        handler = PostmortemHandler(store=store, clock=asks.clock, policy=settings.policy, prober=asks)
+        yield Publisher(handler=handler, charts=ChartProcess(), templates=settings.templates_dir)
 
 
 async def evidence(settings: Settings, number: int | None, *, target: str, since: timedelta) -> int:

@@ -14,6 +14,10 @@ from bot.render import duration, loader
 # What CommonMark and tables read as something else than itself, anywhere and where a line begins.
 _ANYWHERE = re.compile(r"([\\`*_\[\]<>|~&$])")
 _BEGINS = re.compile(r"^(\s*)([#>+=-]|\d+[.)])", re.MULTILINE)
+_ESCAPED = re.compile(r"\\([\\`*_\[\]<>|~&$#+=.)-])")
+_ENTITY = re.compile(r"&#(\d{2,3});")
+# What the template says of a section itself.
+_OWN = re.compile(r"\*[^*]+\*|Confirmed by @\S+\.")
 _BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 # An address that would become a link by itself.
@@ -65,6 +69,14 @@ def _not_begun(found: re.Match[str]) -> str:
 def _unlinked(found: re.Match[str]) -> str:
     mark = next(one for one in (found[2], found[4], found[6]) if one)
     return found[0].replace(mark, f"&#{ord(mark)};", 1) if mark != "@" else f"{found[5]}&#64;"
+
+
+def unescaped(markdown: str) -> str:
+    """The text that :func:`prose` would show so, without what the document itself says in italics."""
+    lines = [line.removesuffix("\\") for line in markdown.split("\n") if not _OWN.fullmatch(line.strip())]
+    plain = _ENTITY.sub(lambda found: chr(int(found[1])), "\n".join(lines))
+    kept = re.sub(r"\n{2,}", "\n", _ESCAPED.sub(r"\1", plain))
+    return kept.strip()
 
 
 def minute(at: datetime) -> str:

@@ -82,6 +82,7 @@ class Renderer:
             duration=duration,
             seconds=_seconds,
             size=size,
+            share=_share,
         )
         self._plain = self._environment.overlay(finalize=None)
 
@@ -246,6 +247,11 @@ def duration(span: timedelta) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min" if minutes < 2880 else f"{minutes // 1440} days"
+
+
+def _share(held: Any) -> str:
+    """Such as ``7 of 8 (88 %)``."""
+    return f"{held.kept} of {held.all} ({100 * held.kept / held.all:.0f} %)" if held.all else "none yet"
 
 
 def size(count: int) -> str:

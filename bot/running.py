@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from bot.errors import StoreError
+from bot.handlers.action import ActionHandler
 from bot.handlers.alert import AlertHandler
 from bot.handlers.delivery import DeliveryHandler
 from bot.handlers.driving import Driver
 from bot.handlers.evidence import EvidenceHandler, swept
 from bot.handlers.incident import IncidentHandler
 from bot.handlers.mitigation import MitigationHandler
+from bot.handlers.postmortem import PostmortemHandler
 from bot.handlers.watching import WatchHandler
 from bot.ports import Store
 from bot.scheduler import Scheduler, Tick
@@ -50,6 +52,8 @@ class Bot:
     alerts: AlertHandler
     watch: WatchHandler
     evidence: EvidenceHandler
+    postmortems: PostmortemHandler
+    actions: ActionHandler
     alert_routes: AlertRoutes
     status_routes: StatusRoutes | None
 
@@ -107,6 +111,8 @@ def _ticks(
         with contextlib.suppress(StoreError):  # the store has told the log
             await bot.incidents.tick()
             await bot.mitigations.tick()
+            await bot.postmortems.tick()
+            await bot.actions.tick()
 
     async def forget() -> None:
         with contextlib.suppress(StoreError):

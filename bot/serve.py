@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 from aiohttp import web
 
+from bot.aftermaths import aftermath
 from bot.clients.charts import ChartProcess
 from bot.collectors import collector
-from bot.domain.incident import Incident
 from bot.domain.report import TriageReport
 from bot.errors import SettingsError, StoreError
+from bot.handlers.action import ActionHandler
 from bot.handlers.alert import AlertHandler
 from bot.handlers.applying import Applier
 from bot.handlers.delivery import DeliveryHandler
@@ -23,7 +24,9 @@ from bot.handlers.filing import Filer
 from bot.handlers.incident import IncidentHandler
 from bot.handlers.mitigation import MitigationHandler
 from bot.handlers.planning import Planner
+from bot.handlers.postmortem import PostmortemHandler
 from bot.handlers.probing import Prober
+from bot.handlers.publishing import Publisher
 from bot.handlers.rotation import Rotation
 from bot.handlers.triage import TriageHandler
 from bot.handlers.updating import UpdateHandler
@@ -31,7 +34,7 @@ from bot.handlers.verifying import Verifier
 from bot.handlers.watching import WatchHandler
 from bot.mitigations import load as load_remedies
 from bot.pagers import pagers
-from bot.ports import File, Store
+from bot.ports import Store
 from bot.probes import load
 from bot.probes.canary import PROBE as CANARY
 from bot.probes.mistral_api import PROBE as MISTRAL_API
@@ -39,10 +42,8 @@ from bot.probes.provider_status import PROBE as PROVIDER_STATUS
 from bot.render import Renderer
 from bot.running import Bot, working
 from bot.settings import Settings
-from bot.slack.aftermath import Aftermath
 from bot.slack.approvers import Approvers
 from bot.slack.audiences import Audiences
-from bot.slack.evidence import SlackEvidence
 from bot.slack.forms import Forms
 from bot.slack.home import Home
 from bot.slack.incidents import SlackIncidents
@@ -103,7 +104,8 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         answered=lambda: readiness.answered("Slack"),
         pace_s=pace_s,
     )
-    deliveries = _deliveries(settings, asks, store, messenger)
+    postmortems = PostmortemHandler(store=store, clock=asks.clock, policy=settings.policy, prober=asks)
+    deliveries = _deliveries(settings, asks, store, messenger, postmortems)
     evidence = EvidenceHandler(
         store=store,
         clock=asks.clock,
@@ -115,6 +117,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
     incidents = IncidentHandler(store=store, clock=asks.clock, policy=settings.policy, wake=wake)
     triage = TriageHandler(prober=asks, probes=load(), charts=ChartProcess(), log_excerpts=settings.log_excerpts)
     mitigations, driver = _mitigations(settings, asks, store, wake)
+    actions = ActionHandler(store=store, clock=asks.clock, policy=settings.policy, wake=wake)
     acts = SlackIncidents(handler=incidents, messenger=messenger)
     listeners = Listeners(
         triage=SlackTriage(handler=triage, health_probe=MISTRAL_API, messenger=messenger, keep=_keeper(store, asks)),
@@ -123,7 +126,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         updates=_updates(settings, acts, triage, tuple(page.name for page in deliveries.pages)),
         mitigations=_in_slack(mitigations, acts, messenger, settings.incident_channel),
         home=Home(handler=incidents, messenger=messenger),
-        aftermath=_aftermath(settings, acts, evidence),
+        aftermath=aftermath(settings, acts, evidence, replace(postmortems, wake=wake), actions),
         messenger=messenger,
         targets=tuple(target.name for target in settings.targets),
         tasks=tasks,
@@ -141,12 +144,17 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         alerts=alerts,
         watch=_watch(settings, asks, store, wake),
         evidence=evidence,
+        postmortems=replace(postmortems, wake=wake),
+        actions=actions,
         alert_routes=AlertRoutes(alerts, settings.alertmanager_token),
         status_routes=_status_routes(settings, store),
     )
 
 
-def _deliveries(settings: Settings, asks: Prober, store: Store, messenger: SlackMessenger) -> DeliveryHandler:
+def _deliveries(
+    settings: Settings, asks: Prober, store: Store, messenger: SlackMessenger, postmortems: PostmortemHandler
+) -> DeliveryHandler:
+    publisher = Publisher(handler=postmortems, charts=ChartProcess(), templates=settings.templates_dir)
     http = next(iter(asks.worlds.values())).http
     return DeliveryHandler(
         store=store,
@@ -162,19 +170,9 @@ def _deliveries(settings: Settings, asks: Prober, store: Store, messenger: Slack
             clock=asks.clock,
             evidence=settings.evidence_dir,
             folder=settings.policy.afterwards.folder,
-            publish=_nothing_to_publish,
+            publish=publisher.files,
         ),
     )
-
-
-async def _nothing_to_publish(incident: Incident, version: int) -> Sequence[File]:
-    return ()
-
-
-def _aftermath(settings: Settings, incidents: SlackIncidents, evidence: EvidenceHandler) -> Aftermath:
-    names = tuple(target.name for target in settings.targets)
-    shown = SlackEvidence(handler=evidence, incidents=incidents, messenger=incidents.messenger, targets=names)
-    return Aftermath(evidence=shown)
 
 
 def _forms(settings: Settings, incidents: SlackIncidents) -> Forms:

@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.domain.incident import Incident
+from bot.domain.insight import SPANS, Insight, Share
 from bot.domain.report import TriageReport
 from bot.domain.signals import Finding, Verdict
 from bot.handlers.doctor import Examined
@@ -106,6 +107,31 @@ def show_figures(held: Figures) -> None:
         lines.append(f"{severity}  {count} open  {ended} resolved  MTTA {_span(mtta)}  MTTR {_span(mttr)}")
     deliveries = ", ".join(f"{count} {state}" for state, count in held.deliveries.items())
     _say([*lines, f"deliveries: {deliveries}"])
+
+
+def show_insight(held: Insight, span: timedelta) -> None:
+    """What the incidents of that span say together."""
+
+    def share(one: Share) -> str:
+        return f"{one.kept} of {one.all}" if one.all else "none yet"
+
+    def counts(held: Mapping[str, int]) -> str:
+        return ", ".join(f"{name} {count}" for name, count in held.items()) or "none"
+
+    spans = [
+        f"{name}  mean {_span(one.mean)}, median {_span(one.median)}, of {one.count} (from {first} to {then})"
+        for (name, one), (first, then) in zip(held.spans.items(), SPANS.values(), strict=True)
+    ]
+    _say(
+        [
+            f"the last {span.days} days: {held.incidents} incidents",
+            f"by severity: {counts(held.by_severity)}",
+            f"by cause: {counts(held.by_cause)}",
+            *spans,
+            f"updates in time: {share(held.updates)}, responses in time: {share(held.responses)}",
+            f"mitigations: {counts(held.mitigations)}; the same cause again: {held.recurrences}",
+        ]
+    )
 
 
 class Collected:

@@ -6,23 +6,31 @@ one is in turn replaced by hostile ones, at any depth; ``own`` names what is the
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from bot.domain.action import Action, ActionPriority
 from bot.domain.alerts import Alert, AlertKey, Does, Judged, Proposal
 from bot.domain.approvals import HOW_TO_CONFIGURE
 from bot.domain.causes import CAUSES, Severity
+from bot.domain.collecting import Collection, Missing, Why
+from bot.domain.collecting import State as Collected
 from bot.domain.diagnosis import diagnose
 from bot.domain.incident import Incident, Milestone, Role, Status
-from bot.domain.policy import ApprovalRule
+from bot.domain.insight import insight
+from bot.domain.policy import ApprovalRule, Policy
+from bot.domain.postmortem import Postmortem, PostmortemState, Version
 from bot.domain.publication import ComponentState, Impact, Publication, PublicStatus
 from bot.domain.remedies import ENV_REMEDIES
 from bot.domain.runs import Approval, Outcome, State
 from bot.domain.signals import Finding, LogLine, LogPattern, Logs, ProbeName, Traffic, Verdict
+from bot.domain.similar import Similar
 from bot.domain.timeline import Entry, Event, Kind
 from bot.domain.watching import Watching
 from bot.mitigations import load as load_remedies
 from bot.ports import Published, Reply
+from bot.slack.actions import PRIORITIES, STATES
 from bot.slack.form_parts import SEVERITIES
 from tests.domain.cases import world
 from tests.domain.test_publication import INCIDENT as PUBLIC
@@ -75,6 +83,42 @@ BUSY = replace(
 )
 OVER = replace(BUSY, status=Status.RESOLVED, resolved_at=LATER, next_update_at=None)
 RUN = a_run(incident=3, state=State.PROPOSED, plan=a_plan(), approve_by=LATER)
+PROMISED = Action(
+    id=4,
+    incident=3,
+    text="raise the limit",
+    priority=ActionPriority.P2,
+    owner=CHRIS,
+    due=NOW.date(),
+    created_by=ADA,
+    created_at=NOW,
+)
+COLLECTED = Collection(
+    id="c1",
+    incident=3,
+    target="default",
+    channel="C0INCIDENTS",
+    why=Why.ASKED,
+    asked_by=ADA,
+    requested_at=NOW,
+    since=timedelta(hours=1),
+    state=Collected.DONE,
+    files=31,
+    size=1_234_567,
+    name="evidence-INC-3.tar.gz",
+    sha256="9f86d081884c7d65" * 4,
+)
+ENDED = replace(OVER, milestones={Milestone.DECLARED: NOW, Milestone.RESTORED: LATER})
+LEARNT = insight([ENDED], [], [], LATER, Policy())
+WRITTEN = Postmortem(
+    incident=3,
+    state=PostmortemState.PUBLISHED,
+    newest=Version(incident=3, number=2, at=LATER, by=CHRIS, written={"summary": "It failed."}),
+    published=1,
+    published_at=LATER,
+    published_by=ADA,
+)
+FIELDS = [("summary", "Summary", "It failed.", ""), ("notes", "Notes", "", "Written by people.")]
 DONE = a_run(
     incident=3,
     state=State.ENDED,
@@ -171,6 +215,7 @@ ASKED = {
 }
 CARD = {
     "incident": INCIDENT,
+    "similar": (),
     "in_place": [],
     "triage": None,
     "alerts": None,
@@ -224,13 +269,15 @@ MESSAGES: dict[str, Sample] = {
     "help": sample({"targets": ("default",)}, {"targets": ("default", "eu")}),
     "home": sample(
         {
-            **{name: [] for name in ("mine", "open", "in_place", "recent", "figures")},
+            **{name: [] for name in ("mine", "open", "in_place", "recent", "figures", "actions")},
+            "today": NOW.date(),
             "most": 15,
             "cut": False,
             "counted": 100,
             "dead": 0,
         },
         {
+            "actions": [PROMISED],
             "mine": [BUSY],
             "open": [BUSY, replace(INCIDENT, respond_by=LATER)],
             "in_place": [(DONE, BUSY), (DONE, None)],
@@ -248,6 +295,7 @@ MESSAGES: dict[str, Sample] = {
             "triage": TRIAGE,
             "alerts": SimpleNamespace(firing=2, names=("MistralErrors", "MistralSlow"), began_at=NOW),
             "watching": Watching(provider=("Elevated errors",)),
+            "similar": [Similar(incident=replace(OVER, id=2), score=5.0, fixed_by=("rate_limit_queue",))],
             "public": PUBLIC,
             "published": [
                 (Published(page="builtin", state="sent", known="5f2c", error=None), "https://status.example/5f2c"),
@@ -304,6 +352,59 @@ MESSAGES: dict[str, Sample] = {
         {"incident": INCIDENT, "remedy": "fallback", "outcome": "no effect", "said": ""},
         {"said": "errors are as they were"},
     ),
+    "action_due": sample(
+        {
+            "incident": INCIDENT,
+            "action": 4,
+            "text": "raise the limit",
+            "priority": "P2",
+            "due": "2026-07-01",
+            "owner": None,
+            "overdue": False,
+            "last": False,
+        },
+        {"owner": CHRIS, "overdue": True, "last": True},
+    ),
+    "action_modal": sample(
+        {
+            "metadata": {},
+            "action": None,
+            "text": "",
+            "priorities": PRIORITIES,
+            "priority": "P2",
+            "owner": None,
+            "due": None,
+            "states": STATES,
+        },
+        {"action": PROMISED, "text": PROMISED.text, "owner": CHRIS, "due": "2026-07-01"},
+        own={"priorities", "states", "priority", "due"},
+    ),
+    "actions": sample(
+        {"mine": [], "others": [PROMISED], "most": 10, "today": NOW.date()},
+        {"mine": [PROMISED] * 2, "most": 1, "today": LATER.date() + timedelta(days=9)},
+    ),
+    "evidence_card": sample(
+        {"incident": INCIDENT, "collection": COLLECTED},
+        {"collection": replace(COLLECTED, missing=(Missing(what="events", why="forbidden: list events"),) * 6)},
+        own={"name", "sha256"},
+    ),
+    "metrics": sample(
+        {"insight": LEARNT, "days": 30, "spans": [("MTTR", "from declared to restored", LEARNT.spans["MTTR"])]},
+    ),
+    "postmortem_card": sample(
+        {"incident": OVER, "postmortem": Postmortem(incident=3)},
+        {"postmortem": WRITTEN},
+    ),
+    "postmortem_due": sample(
+        {"incident": OVER, "state": "unwritten", "days": 2, "owner": None, "last": False},
+        {"state": "draft", "owner": CHRIS, "last": True},
+    ),
+    "postmortem_modal": sample(
+        {"metadata": {}, "incident": OVER, "conflict": False, "newest": 0, "fields": FIELDS, "confirmed": False},
+        {"conflict": True, "newest": 2, "confirmed": True},
+        own={"fields"},
+    ),
+    "postmortem_published": sample({"incident": OVER, "version": 0, "by": CHRIS}, {"version": 2}),
     "offer": sample({}),
     "overdue": sample(
         {"incident": INCIDENT, "next_update_at": LATER.isoformat(), "commander": None, "last": False},

@@ -191,10 +191,13 @@ def _span(incident: Incident, first: Milestone, then: Milestone) -> timedelta | 
 def _summary(facts: Facts) -> str:
     incident = facts.incident
     cause = CAUSES.get(incident.cause or "")
-    said = f"{incident.title}." if incident.title[-1:] not in ".!?" else incident.title
-    impact = f" {incident.impact.strip()}" if incident.impact else ""
-    why = f" Cause: {cause.headline[0].lower() + cause.headline[1:]}." if cause is not None else ""
-    return f"{said}{impact}{'' if not impact or impact[-1:] in '.!?' else '.'}{why}"
+    parts = [incident.title, incident.impact, "" if cause is None else f"Cause: {cause.headline}"]
+    return " ".join(_sentence(part) for part in parts if part.strip())
+
+
+def _sentence(said: str) -> str:
+    said = " ".join(said.split())
+    return said[0].upper() + said[1:] + ("" if said[-1] in ".!?…" else ".")
 
 
 def _rows(facts: Facts) -> tuple[list[Row], int]:

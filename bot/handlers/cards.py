@@ -7,6 +7,7 @@ from bot.domain.approvals import HOW_TO_CONFIGURE, rule_for, second_person
 from bot.domain.incident import Incident
 from bot.domain.ledger import revertible
 from bot.domain.policy import Policy
+from bot.handlers.insight import similar_to
 from bot.ports import Reply, StatusPage, Store
 
 
@@ -29,6 +30,7 @@ class Cards:
             "alerts": await self.store.alert_figures(incident.id),
             "watching": await self.store.watching(incident.id),
             "public": public,
+            "similar": await similar_to(self.store, incident) if incident.open else (),
             "published": [
                 (one, self.pages[one.page].link(public, one.known) if one.page in self.pages and public else None)
                 for one in published

@@ -27,8 +27,11 @@ class PostmortemHandler:
     prober: Prober
     wake: Callable[[], None] = lambda: None
 
-    async def draft(self, number: int, version: int | None = None) -> Draft:
-        """As it reads now, or as that version was written; raises Refusal, StoreError."""
+    async def draft(self, number: int, version: int | None = None, *, counted: bool = True) -> Draft:
+        """As it reads now, or as that version was written; raises Refusal, StoreError.
+
+        ``counted`` False: without what Prometheus counted, which may take long.
+        """
         record = await self.store.record(number)
         if record is None:
             raise Refusal(f"There is no INC-{number}.")
@@ -36,7 +39,8 @@ class PostmortemHandler:
         written = None if held is None else held.newest
         if version is not None:
             written = await self.store.postmortem_version(number, version)
-        return draft(await self._facts(record), self.policy, written)
+        failed = await self._failed(record.incident) if counted else Failed(why="not asked")
+        return draft(self._facts(record, failed), self.policy, written)
 
     async def write(
         self,
@@ -115,7 +119,7 @@ class PostmortemHandler:
             if done < _BATCH:
                 return
 
-    async def _facts(self, record: Record) -> Facts:
+    def _facts(self, record: Record, failed: Failed) -> Facts:
         return Facts(
             incident=record.incident,
             entries=record.entries,
@@ -123,7 +127,7 @@ class PostmortemHandler:
             runs=record.runs,
             alerts=record.alerts,
             actions=record.actions,
-            failed=await self._failed(record.incident),
+            failed=failed,
             now=self.clock.now(),
         )
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from bot.domain.drafting import Draft, begun, ended
+from bot.domain.drafting import SECTIONS, Draft, begun, ended
 from bot.domain.incident import Incident
 from bot.domain.traffic import history
 from bot.errors import BotError, UpstreamError
 from bot.handlers.postmortem import PostmortemHandler
-from bot.markdown import rendered
+from bot.markdown import rendered, unescaped
 from bot.ports import Charts, File
 
 # What is shown before it began and after it ended.
@@ -65,3 +65,36 @@ class Publisher:
             return []
         name = f"{incident.name}-share-of-errors.png"
         return [File(name=name, title="Requests that fail", content=png)]
+
+
+def sections_of(edited: str, shown: str) -> dict[str, str]:
+    """What somebody has changed in the file that ``shown`` was, by section: the texts beneath its headings.
+
+    Raises BotError where the file has none of the headings.
+    """
+    theirs, ours = _beneath(edited), _beneath(shown)
+    if not theirs:
+        raise BotError("the file has none of the postmortem's headings, such as ### Summary; nothing was taken from it")
+    return {key: text for key, text in theirs.items() if text != ours.get(key)}
+
+
+def _beneath(markdown: str) -> dict[str, str]:
+    """The texts of the sections, as text; what the bot says of the root cause itself is none."""
+    found: dict[str, list[str]] = {}
+    key: str | None = None
+    for line in markdown.splitlines():
+        if line.startswith("### "):
+            key = _KEYS.get(line[4:].strip().lower())
+            if key is not None:
+                found[key] = []
+            continue
+        bullet = next((one for one in _BULLETS if line.startswith(f"- {one}:")), None)
+        if bullet is not None:
+            found[_BULLETS[bullet]] = [line[len(bullet) + 3 :].strip()]
+        elif key is not None:
+            found[key].append(line)
+    return {name: unescaped("\n".join(lines)) for name, lines in found.items()}
+
+
+_KEYS = {SECTIONS[key].lower(): key for key in ("summary", "root_cause", "detection", "resolution", "notes")}
+_BULLETS = {SECTIONS[key]: key for key in ("users", "revenue", "went_well", "improve", "lucky")}

@@ -8,6 +8,7 @@ from typing import Any
 from bot.domain.causes import Severity
 from bot.domain.figures import Row, by_severity
 from bot.domain.incident import Incident
+from bot.domain.insight import SPANS, Insight
 from bot.domain.timeline import fault
 from bot.ports import Pending, Store
 
@@ -116,6 +117,26 @@ def figures_json(held: Figures) -> dict[str, Any]:
             for severity, mtta, mttr, count in held.rows
         },
         "deliveries": dict(held.deliveries),
+    }
+
+
+def insight_json(held: Insight, span: timedelta) -> dict[str, Any]:
+    """What many incidents say, as ``metrics --output json`` prints it under ``since``; times are in seconds."""
+    return {
+        "span_s": span.total_seconds(),
+        "incidents": held.incidents,
+        "by_severity": dict(held.by_severity),
+        "by_cause": dict(held.by_cause),
+        "spans": {
+            name: {"from": SPANS[name][0], "to": SPANS[name][1], "mean_s": _seconds(one.mean)}
+            | {"median_s": _seconds(one.median), "incidents": one.count}
+            for name, one in held.spans.items()
+        },
+        "updates_in_time": {"kept": held.updates.kept, "all": held.updates.all},
+        "responses_in_time": {"kept": held.responses.kept, "all": held.responses.all},
+        "mitigations": dict(held.mitigations),
+        "recurrences": held.recurrences,
+        "by_week": {monday: dict(counts) for monday, counts in held.by_week.items()},
     }
 
 

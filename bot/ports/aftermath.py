@@ -191,6 +191,9 @@ class Insight(Protocol):
     async def events_of(self, incidents: Sequence[int], kinds: Sequence[str]) -> Sequence[tuple[int, str, datetime]]:
         """(incident, kind, when) of the entries of those kinds in their timelines."""
 
+    async def triages_of(self, identities: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """The JSON of those triages that are still kept, by their ids."""
+
     async def runs_of(self, incidents: Sequence[int]) -> Sequence[Run]:
         """Their mitigations, the oldest first."""
 

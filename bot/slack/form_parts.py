@@ -87,7 +87,7 @@ def values(view: Mapping[str, Any]) -> dict[str, Any]:
             elif many is not None:
                 told[block] = [one["value"] for one in many]
             else:
-                told[block] = held.get("selected_user") or held.get("value")
+                told[block] = held.get("selected_user") or held.get("selected_date") or held.get("value")
     return told
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bot.domain.figures import by_severity
 from bot.domain.incident import Incident
+from bot.domain.reminding import local_day
 from bot.handlers.incident import IncidentHandler
 from bot.ports import Reply
 from bot.slack.messenger import SlackMessenger
@@ -29,6 +30,8 @@ class Home:
             "in_place": [(run, await store.incident(run.incident)) for run in standing],
             "recent": ended[:_RECENT],
             "figures": by_severity(ended),
+            "actions": await store.actions(owner=user, open_only=True, limit=_SHOWN),
+            "today": local_day(self.handler.clock.now(), self.handler.policy.calendar),
             "most": _SHOWN,
             "cut": len(held) > _READ,
             "counted": _COUNTED,

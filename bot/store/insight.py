@@ -1,7 +1,8 @@
 """The Store's side of what is learnt: looked up over many incidents, and changed by nothing here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 
@@ -9,7 +10,7 @@ from bot.domain.incident import Incident, Status
 from bot.domain.runs import Run
 from bot.store.base import Base
 from bot.store.rows import incident_of, run_of
-from bot.store.tables import incidents, runs, timeline
+from bot.store.tables import incidents, runs, timeline, triages
 
 
 class StoredInsight(Base):
@@ -39,6 +40,11 @@ class StoredInsight(Base):
         )
         async with self._reading() as connection:
             return [(row.incident, row.kind, row.at) for row in await connection.execute(query)]
+
+    async def triages_of(self, identities: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        query = select(triages.c.id, triages.c.report).where(triages.c.id.in_(identities))
+        async with self._reading() as connection:
+            return {row.id: row.report for row in await connection.execute(query)}
 
     async def runs_of(self, incidents: Sequence[int]) -> Sequence[Run]:
         query = select(runs).where(runs.c.incident.in_(incidents)).order_by(runs.c.requested_at, runs.c.id)
