@@ -111,6 +111,11 @@ def redact(text: str) -> str:
     return text
 
 
+def kinds() -> tuple[str, ...]:
+    """What is looked for, but for addresses and the bot's own."""
+    return tuple(kind for kind, _, _ in _TABLE)
+
+
 def spans(data: bytes, *, emails: bool) -> Iterator[tuple[int, int]]:
     """Where something that looks like a secret begins and ends, in order."""
     return (found.span() for found in _bytes(emails).any.finditer(data))
