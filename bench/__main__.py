@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from bench import acks, alerts, clocks, logs, mitigation, status_page, triage
+from bench import acks, alerts, clocks, evidence, logs, mitigation, status_page, triage
 from bench.figures import Figure, table
 
 README = Path(__file__).parent.parent / "README.md"
@@ -14,7 +14,7 @@ _MARKED = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
 
 
 async def _measure() -> list[Figure]:
-    parts = (triage, logs, clocks, acks, alerts, mitigation, status_page)
+    parts = (triage, logs, evidence, clocks, acks, alerts, mitigation, status_page)
     return [figure for part in parts for figure in await part.measure()]
 
 

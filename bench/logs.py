@@ -24,7 +24,7 @@ ROUNDS = 3
 
 async def measure() -> list[Figure]:
     figures = []
-    async with _cluster() as cluster:
+    async with cluster_with_logs() as cluster:
         with tempfile.TemporaryDirectory() as folder:
             for tail in TAILS:
                 kubeconfig, config = await asyncio.to_thread(_files, Path(folder), cluster, tail)
@@ -54,7 +54,7 @@ async def _with_tail(tail: int, kubeconfig: Path, config: Path) -> list[Figure]:
 
 
 @asynccontextmanager
-async def _cluster() -> AsyncIterator[str]:
+async def cluster_with_logs() -> AsyncIterator[str]:
     """The kubeconfig of a cluster with much to read."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.log_server"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
@@ -85,7 +85,7 @@ async def _kubectl(tail: int, kubeconfig: Path) -> tuple[int, float]:
 
 async def _triage(environ: dict[str, str]) -> tuple[int, float]:
     """(error lines, seconds) of the probe: the best of three; all other probes run beside it."""
-    async with _sandbox() as sandbox:
+    async with sandboxed() as sandbox:
         took, errors = [], 0
         for _ in range(ROUNDS):
             process = await bot("triage", "--output", "json", environ={**sandbox.environment(), **environ})
@@ -98,7 +98,7 @@ async def _triage(environ: dict[str, str]) -> tuple[int, float]:
 
 async def _more_mb(environ: dict[str, str]) -> float:
     """How much the running bot's memory rises at most during a triage."""
-    async with _sandbox() as sandbox:
+    async with sandboxed() as sandbox:
         process = await bot("run", environ={**sandbox.environment(), **environ})
         slack = sandbox.slack.workspace
         try:
@@ -113,7 +113,7 @@ async def _more_mb(environ: dict[str, str]) -> float:
 
 
 @asynccontextmanager
-async def _sandbox() -> AsyncIterator[Sandbox]:
+async def sandboxed() -> AsyncIterator[Sandbox]:
     sandbox = Sandbox(load_scenarios()["all is well"])
     await sandbox.start()
     try:

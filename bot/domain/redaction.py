@@ -14,6 +14,9 @@ from typing import Any
 import re2
 
 MASK = "***"
+# In what programs read: YAML takes a star for something else.
+MASKED = b"MASKED"
+_NOTHING = frozenset({b"null", b"true", b"false", b"none", b"~", b"{}", b"[]", b"|", b">", b"|-", b">-", b"masked"})
 
 # A value after a telling name: quoted, or up to white space, a comma, an ampersand or a closing bracket.
 # A quote may be escaped (JSON within a log line), and may be left open where the line was cut.
@@ -122,7 +125,10 @@ def spans(data: bytes, *, emails: bool) -> Iterator[tuple[int, int]]:
 
 
 def redact_bytes(data: bytes, counts: Counter[str], *, emails: bool) -> bytes:
-    """As :func:`redact`; how many of each kind were masked is added to ``counts``."""
+    """As :func:`redact`, for what programs read, too: quotes stay, so that JSON and YAML remain what they are.
+
+    How many of each kind were masked is added to ``counts``.
+    """
     known = _bytes(emails)
     for index in sorted(known.which.Match(data)):
         kind, pattern, instead = known.each[index]
@@ -130,7 +136,11 @@ def redact_bytes(data: bytes, counts: Counter[str], *, emails: bool) -> bytes:
         parts, end = list[bytes](), 0
         # the library's own sub costs ten times as much for each finding
         for found in pattern.finditer(data):
-            parts += (data[end : found.start()], _around(found, before), MASK.encode(), _around(found, after))
+            first, last = _around(found, before), _around(found, after)
+            masked = found[0][len(first) : len(found[0]) - len(last)]
+            if _says_nothing(masked):
+                continue
+            parts += (data[end : found.start()], first, _quoted(masked), last)
             end = found.end()
             counts[kind] += 1
         data = b"".join((*parts, data[end:]))
@@ -139,7 +149,21 @@ def redact_bytes(data: bytes, counts: Counter[str], *, emails: bool) -> bytes:
 
 def _around(found: Any, kept: str) -> bytes:
     """What stays of a finding beside the mask: a group of its own, or what the table says."""
-    return found[int(kept[1:])] if kept.startswith("\\") else kept.encode()
+    return found[int(kept[1:])] or b"" if kept.startswith("\\") else kept.encode()
+
+
+def _says_nothing(masked: bytes) -> bool:
+    """Neither a word of YAML or JSON nor the next key is a secret, though a telling name stands before it."""
+    return masked.endswith(b":") or masked.lower() in _NOTHING
+
+
+def _quoted(masked: bytes) -> bytes:
+    """The mask between the quotes that there were."""
+    for quote in (b'\\"', b'"', b"'"):
+        if masked.startswith(quote):
+            closed = masked.endswith(quote) and len(masked) > len(quote)
+            return quote + MASKED + (quote if closed else b"")
+    return MASKED
 
 
 def redact_all(value: Any) -> Any:

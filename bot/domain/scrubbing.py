@@ -8,7 +8,7 @@ than that is no secret that anybody knows of.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from bot.domain.redaction import MASK, OWN, redact_bytes, spans
+from bot.domain.redaction import MASKED, OWN, redact_bytes, spans
 
 # So much is looked through at once: a look costs little, and what it costs to begin one is spread.
 _BLOCK = 256 * 1024
@@ -51,7 +51,7 @@ class Scrubber:
         for secret in self._secrets:
             if found := data.count(secret):
                 self.counts[OWN] += found
-                data = data.replace(secret, MASK.encode())
+                data = data.replace(secret, MASKED)
         return data
 
     def _scrubbed(self, data: bytes, found: Sequence[tuple[int, int]]) -> bytes:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from bot.domain.redaction import MASKED, redact
+
 _ENCODED = "data", "stringData", "binaryData"
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -25,7 +27,20 @@ def without_noise(held: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: value for key, value in (held.get("metadata") or {}).items() if key != "managedFields"}
     if isinstance(notes := metadata.get("annotations"), Mapping):
         metadata["annotations"] = {key: value for key, value in notes.items() if key != _APPLIED}
-    return {**held, "metadata": metadata}
+    shown: dict[str, Any] = _without_secret_variables({**held, "metadata": metadata})
+    return shown
+
+
+def _without_secret_variables(held: Any) -> Any:
+    """An environment variable's name and value stand apart, where nobody would see that they belong together."""
+    if isinstance(held, Mapping):
+        name, value = held.get("name"), held.get("value")
+        if isinstance(name, str) and isinstance(value, str) and redact(f"{name}={value}") != f"{name}={value}":
+            return {**held, "value": MASKED.decode()}
+        return {key: _without_secret_variables(one) for key, one in held.items()}
+    if isinstance(held, list):
+        return [_without_secret_variables(one) for one in held]
+    return held
 
 
 def without_values(secret: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,9 +49,10 @@ def without_values(secret: Mapping[str, Any]) -> dict[str, Any]:
     notes = shown["metadata"].get("annotations")
     if isinstance(notes, Mapping):
         shown["metadata"]["annotations"] = dict.fromkeys(notes, "(not collected)")
-    keys = {
-        str(key): f"({len(str(value or ''))} characters of base64, not collected)"
+    # not by the key's name: that tells whoever masks that a secret follows
+    keys = [
+        {"name": str(key), "base64_characters": len(str(value or ""))}
         for part in ("data", "binaryData")
         for key, value in (secret.get(part) or {}).items()
-    }
+    ]
     return {**shown, "keys": keys}

@@ -9,11 +9,12 @@ from bot.errors import UpstreamError
 from bot.evidence._shown import as_yaml, without_noise, without_values
 from bot.ports import Bundle, Cluster, Collecting
 
-_PLURAL = {
-    "ReplicaSet": "replicasets",
-    "Pod": "pods",
-    "NetworkPolicy": "networkpolicies",
-    "Event": "events",
+# Kind -> (API, resource): what a list says of itself alone, and not of each object in it.
+_LISTED = {
+    "ReplicaSet": ("apps/v1", "replicasets"),
+    "Pod": ("v1", "pods"),
+    "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
+    "Event": ("v1", "events"),
 }
 
 
@@ -35,7 +36,8 @@ class Objects:
             ("Event", None),
         ):
             listed = _listed(cluster, kind, selector)
-            await _told(bundle, _PLURAL[kind], f"kubernetes/{_PLURAL[kind]}.yaml", listed)
+            resource = _LISTED[kind][1]
+            await _told(bundle, resource, f"kubernetes/{resource}.yaml", listed)
         reference = None if deployment is None else key_reference(deployment, settings.secret, settings.secret_key)
         await self._secret(cluster, bundle, reference or KeyReference(settings.secret, settings.secret_key))
 
@@ -62,7 +64,7 @@ class Objects:
 async def _listed(cluster: Cluster, kind: str, selector: str | None) -> AsyncIterator[bytes]:
     """A YAML document each, a page of them at a time in memory."""
     async for held in cluster.list(kind, selector=selector):
-        yield b"---\n" + as_yaml(without_noise(held))
+        yield b"---\n" + as_yaml({"apiVersion": _LISTED[kind][0], "kind": kind, **without_noise(held)})
 
 
 async def _told(bundle: Bundle, what: str, path: str, content: AsyncIterator[bytes]) -> None:

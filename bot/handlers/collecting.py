@@ -36,7 +36,8 @@ class Collector:
 
     async def collect(self, wanted: Collection, record: Record | None, tell: Progress) -> Written:
         """The bundle, whole. Raises BotError where nothing can be written; whatever ends it leaves no half of one."""
-        now = self.prober.clock.now()
+        # Prometheus is asked by whole seconds
+        now = self.prober.clock.now().replace(microsecond=0)
         run = self.prober.run_of(wanted.target, "evidence")
         secrets = (*self.secrets, *await known_keys(run))
         since = wanted.since or self.limits.since
