@@ -187,13 +187,26 @@ async def test_metrics_count_open_incidents_and_average_the_resolved_ones(bot: B
     assert held_figures["resolved"] == {"P1": {"incidents": 2, "mtta_s": 360.0, "mttr_s": 5400.0}}
     waiting = (await bot.store.waiting())["waiting"]
     assert held_figures["deliveries"] == {"waiting": waiting, "sending": 0, "dead": 0}
-    assert await bot.lines("metrics") == [
+    assert (await bot.lines("metrics"))[:5] == [
         "P1  0 open  2 resolved  MTTA 6 min  MTTR 90 min",
         "P2  0 open  0 resolved  MTTA -  MTTR -",
         "P3  1 open  0 resolved  MTTA -  MTTR -",
         "P4  0 open  0 resolved  MTTA -  MTTR -",
         f"deliveries: {waiting} waiting, 0 sending, 0 dead",
     ]
+    # NOW lies further back than a month
+    learnt = (await bot.value("metrics", "--since", "10y"))["since"]
+    assert (learnt["incidents"], learnt["by_severity"]) == (3, {"P1": 2, "P2": 0, "P3": 1, "P4": 0})
+    assert learnt["spans"]["MTTA"] == {
+        "from": "declared",
+        "to": "acknowledged",
+        "mean_s": 360.0,
+        "median_s": 360.0,
+        "incidents": 2,
+    }
+    assert "MTTR  mean 90 min, median 90 min, of 2 (from declared to restored)" in await bot.lines(
+        "metrics", "--since", "10y"
+    )
 
 
 COMMANDS = [["incidents"], ["incidents", "verify"], ["deliveries"], ["deliveries", "retry"], ["metrics"]]

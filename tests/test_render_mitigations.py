@@ -231,11 +231,19 @@ def test_lists_of_what_is_in_place_fit_and_stay_text(text: str) -> None:
     run = in_state(State.ENDED, remedy=text or "x", kept=text, target=text)
     message = rendered("in_place", runs=[run] * 101, most=20)
     assert "There are more" in texts(message)
-    quiet: dict[str, Any] = {"triage": None, "alerts": None, "watching": None, "public": None, "published": ()}
+    quiet: dict[str, Any] = {
+        "triage": None,
+        "alerts": None,
+        "watching": None,
+        "public": None,
+        "published": (),
+        "similar": (),
+    }
     card = {"incident": an_incident(title=text[:150] or "x"), "in_place": [run] * 30, **quiet}
     told = texts(rendered("incident_card", **card))
     assert "and 23 more" in told
-    home: dict[str, Any] = {"mine": [], "open": [], "recent": [], "figures": [], "cut": False, "counted": 9, "dead": 0}
+    lists: dict[str, Any] = {name: [] for name in ("mine", "open", "recent", "figures", "actions")}
+    home = {**lists, "cut": False, "counted": 9, "dead": 0, "today": None}
     held = [(run, an_incident(title=text[:150] or "x")), (run, None)] * 8
     told = texts(rendered("home", in_place=held, most=15, **home))
     assert "*Temporary mitigations in place*" in told

@@ -53,7 +53,7 @@ class Collector:
             charts=self.charts,
             record=record,
         )
-        bundle = BundleFile(self.folder, file_name(wanted, now), self.limits, run.clock, secrets=secrets)
+        bundle = BundleFile(self.folder, file_name(wanted), self.limits, run.clock, secrets=secrets)
         try:
             await bundle.begin()
             await self._all(asked, bundle, tell)
@@ -111,10 +111,10 @@ async def _tell(doing: Sequence[str], bundle: BundleFile, tell: Progress) -> Non
         await asyncio.sleep(_TOLD_EVERY_S)
 
 
-def file_name(wanted: Collection, now: datetime) -> str:
-    """Such as ``evidence-INC-7-20261125T101500Z-1f0c2b3a.tar.gz``."""
+def file_name(wanted: Collection) -> str:
+    """Such as ``evidence-INC-7-20261125T101500Z-1f0c2b3a.tar.gz``: the same however often it is begun."""
     about = safe_name(wanted.target).replace("/", "_") if wanted.incident is None else f"INC-{wanted.incident}"
-    return f"{PREFIX}{about}-{now:%Y%m%dT%H%M%SZ}-{wanted.id[:_ID_CHARS]}{SUFFIX}"
+    return f"{PREFIX}{about}-{wanted.requested_at:%Y%m%dT%H%M%SZ}-{wanted.id[:_ID_CHARS]}{SUFFIX}"
 
 
 def _facts(wanted: Collection, record: Record | None, begun: datetime, since: timedelta) -> Facts:

@@ -81,6 +81,7 @@ class Sandbox:
             "HOST": _HOST,
             "PORT": str(self._bot_port),
             "DATABASE_URL": f"sqlite+aiosqlite:///{self._folder.name}/bot.db",
+            "EVIDENCE_DIR": f"{self._folder.name}/evidence",
             "INCIDENT_CHANNEL": "C0INCIDENTS",
             "SLACK_API_URL": _unreachable(self.urls["slack"], scenario.control.fail) + "/api/",
             "SLACK_BOT_TOKEN": BOT_TOKEN,

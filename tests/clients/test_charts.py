@@ -36,8 +36,17 @@ async def test_few_points_make_a_chart_too(points: list[tuple[datetime, float]])
     assert png.startswith(b"\x89PNG")
 
 
-async def test_points_that_cannot_be_drawn_are_an_error() -> None:
-    assert await refused(ChartProcess(), [(NOW, float("inf"))]) == "the chart could not be drawn"
+async def test_points_that_are_no_numbers_are_left_out() -> None:
+    points = [*POINTS, (NOW, float("inf")), (NOW, float("nan"))]
+    png = await ChartProcess().error_rate(points, onset=None, rollouts=())
+    assert png.startswith(b"\x89PNG")
+
+
+async def test_several_series_with_any_names_are_drawn_with_a_legend() -> None:
+    series = {"$x_{$": POINTS, "_hidden": POINTS, "<b>": ()}
+    marks = [(POINTS[0][0], "declared $\\frac{")]
+    assert (await ChartProcess().lines("$\\bad{", series, unit="/s", marks=marks)).startswith(b"\x89PNG")
+    assert (await ChartProcess().bars("Weeks", ["07-01"], {"P1": [1], "P2": [2]})).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ async def test_a_p1_is_collected_when_it_is_declared_and_again_when_it_is_resolv
     assert upload.thread_ts == card.thread_ts == cards(scene.desk.slack)[0].ts
     assert upload.file_names == [bundle.name]
     assert scene.desk.slack.files[upload.files[0]] == bundle.read_bytes()
-    preview = await scene.desk.filled("resolve 1", reason="it is over")
-    await scene.desk.click_send(preview)
+    view = await scene.desk.opened("resolve 1")
+    await scene.desk.slack.submit(view, {"reason": {"value": "it is over"}})
     await scene.collected()
     assert (len(scene.cards()), len(scene.uploads()), len(scene.bundles())) == (2, 2, 2)
     told = [one.event.text for one in await scene.desk.bot.store.timeline(1) if one.event.kind == "evidence"]

@@ -13,11 +13,11 @@ from bot.clients.kubeconfig import load_vendor
 from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
-from tests.kill import remedy
+from tests.kill import aftermath, remedy
 from tests.kill.stage import Stage
 from tests.kill.story import ACTS, Points, Told, obey, share
 
-__all__ = ["remedy"]
+__all__ = ["aftermath", "remedy"]
 
 
 class _Orders:
