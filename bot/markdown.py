@@ -13,11 +13,12 @@ from bot.render import duration, loader
 
 # What CommonMark and tables read as something else than itself, anywhere and where a line begins.
 _ANYWHERE = re.compile(r"([\\`*_\[\]<>|~&$])")
-_BEGINS = re.compile(r"^(\s*)([#>+=-]|\d+[.)])", re.MULTILINE)
+_BEGINS = re.compile(r"^([#>+=-]|\d+[.)])", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([\\`*_\[\]<>|~&$#+=.)-])")
 _ENTITY = re.compile(r"&#(\d{2,3});")
 # What the template says of a section itself.
 _OWN = re.compile(r"\*[^*]+\*|Confirmed by @\S+\.")
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 _BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 # An address that would become a link by itself.
@@ -32,6 +33,8 @@ def cell(value: object) -> str:
 def text(value: object) -> str:
     """Text whose lines stay lines; what looks like Markdown in it is shown as it was typed."""
     plain = _UNSEEN.sub("", str(value).replace("\r\n", "\n").replace("\r", "\n"))
+    # four spaces would begin code
+    plain = _INDENT.sub("", plain)
     plain = _ANYWHERE.sub(r"\\\1", plain)
     plain = _BEGINS.sub(_not_begun, plain)
     # an entity, which no reader of links looks through
@@ -61,9 +64,8 @@ def _spaced(lines: list[str]) -> str:
 
 
 def _not_begun(found: re.Match[str]) -> str:
-    mark = found[2]
-    # four spaces would begin code
-    return (" " if found[1] else "") + (f"\\{mark}" if len(mark) == 1 else f"{mark[:-1]}\\{mark[-1]}")
+    mark = found[1]
+    return f"\\{mark}" if len(mark) == 1 else f"{mark[:-1]}\\{mark[-1]}"
 
 
 def _unlinked(found: re.Match[str]) -> str:
