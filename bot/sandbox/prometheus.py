@@ -12,9 +12,9 @@ from aiohttp import web
 
 from bot.sandbox.scenario import PrometheusSpec, World
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _RATE = re.compile(
-    r"sum\s*(?:by\s*\((?P<by>[^)]*)\)\s*)?\(\s*rate\((?P<name>\w+)(?:\{[^}]*\})?\[(?P<window>\d+[smh])\]"
+    r"sum\s*(?:by\s*\((?P<by>[^)]*)\)\s*)?\(\s*(?P<how>rate|increase)\((?P<name>\w+)(?:\{[^}]*\})?\[(?P<window>\d+[smh])\]"
     r"(?:\s+offset\s+(?P<offset>\d+[smh]))?\)\s*\)"
 )
 _RAW = re.compile(r"(?P<name>\w+)(?:\{[^}]*\})?")
@@ -113,7 +113,12 @@ def _answer(held: Mapping[str, str], spec: PrometheusSpec, pods: int, *, ranged:
         sums = _sums(steps, by, now - at + offset_s, window_s)
         rows = [{"metric": dict(key), "value": [at, _text(rate, spec)]} for key, rate in sums.items()]
         return _success({"resultType": "vector", "result": rows})
-    return _over_time(held, lambda at: _sums(steps, by, now - at + offset_s, window_s), spec)
+    times = window_s if rated["how"] == "increase" else 1.0
+
+    def over_time(at: float) -> dict[Any, float]:
+        return {key: times * rate for key, rate in _sums(steps, by, now - at + offset_s, window_s).items()}
+
+    return _over_time(held, over_time, spec)
 
 
 def _over_time(
