@@ -247,7 +247,8 @@ def _root_cause(facts: Facts) -> str:
     if report is None:
         return "No triage found a cause while it lasted."
     lines = [f"{report.get('headline', '')} ({report.get('cause', '')}, {report.get('confidence', '')} confidence)."]
-    if path := [str(step) for step in report.get("path", ())]:
+    # what the triage ruled out on its way is in the evidence
+    if path := [step for step in map(str, report.get("path", ())) if not step.startswith("not: ")]:
         lines.append("How it was found: " + " → ".join(path) + ".")
     seen = [one for one in report.get("findings", ()) if one.get("verdict") == "bad"]
     lines += [f"- {one.get('probe', '')}: {one.get('summary', '')}" for one in seen]
