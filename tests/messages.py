@@ -400,8 +400,16 @@ MESSAGES: dict[str, Sample] = {
         {"state": "draft", "owner": CHRIS, "last": True},
     ),
     "postmortem_modal": sample(
-        {"metadata": {}, "incident": OVER, "conflict": False, "newest": 0, "fields": FIELDS, "confirmed": False},
-        {"conflict": True, "newest": 2, "confirmed": True},
+        {
+            "metadata": {},
+            "incident": OVER,
+            "conflict": False,
+            "newest": 0,
+            "fields": FIELDS,
+            "confirmed": False,
+            "too_long": [],
+        },
+        {"conflict": True, "newest": 2, "confirmed": True, "too_long": ["Root cause"]},
         own={"fields"},
     ),
     "postmortem_published": sample({"incident": OVER, "version": 0, "by": CHRIS}, {"version": 2}),

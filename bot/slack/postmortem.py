@@ -113,6 +113,7 @@ class SlackPostmortem:
         context = {
             "incident": drafted.incident,
             "fields": fields,
+            "too_long": [label for key, label in SECTIONS.items() if len(drafted.sections[key]) > _MOST],
             "conflict": typed is not None,
             "newest": drafted.number,
             "confirmed": drafted.confirmed_by is not None if confirmed is None else confirmed,

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.incident import Change, Incident, Outgoing
 from bot.domain.postmortem import Postmortem, PostmortemState, Version
 from bot.domain.timeline import Event, Kind
-from bot.errors import Conflict
+from bot.errors import AlreadyDone, Conflict
 from bot.store.aftermath import postmortem_versions, postmortems
 from bot.store.base import Base
 from bot.store.rows import incident_of
@@ -81,7 +81,10 @@ class StoredPostmortems(Base):
         async with self._writing() as connection:
             end = await hold(connection, incident)
             await note_request(connection, request, now, incident)
-            await connection.execute(update(postmortems).where(postmortems.c.incident == incident).values(state))
+            other = or_(postmortems.c.published.is_(None), postmortems.c.published != number)
+            mine = (postmortems.c.incident == incident) & other
+            if (await connection.execute(update(postmortems).where(mine).values(state))).rowcount != 1:
+                raise AlreadyDone(f"Version {number} of the postmortem of INC-{incident} is published already.")
             event = Event(
                 kind=Kind.POSTMORTEM,
                 at=now,
