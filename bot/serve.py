@@ -276,7 +276,7 @@ def _keeper(store: Store, asks: Prober) -> Callable[[TriageReport], Awaitable[st
     async def keep(report: TriageReport) -> str:
         try:
             async with asyncio.timeout(_KEPT_WITHIN_S):
-                return await store.keep_triage(report.as_json(), target=report.target, at=asks.clock.now())
+                return await store.keep_triage(report.as_kept(), target=report.target, at=asks.clock.now())
         except StoreError as error:
             logger.warning("a triage was not kept: %s", error)
         except TimeoutError:

@@ -7,8 +7,8 @@ from typing import Any
 
 from bot.domain.causes import Family
 from bot.domain.diagnosis import Diagnosis
-from bot.domain.redaction import redact_all
-from bot.domain.signals import Finding
+from bot.domain.redaction import redact, redact_all
+from bot.domain.signals import Finding, Logs
 
 # Exit status of ``mistral-bot triage``; design.md, "Command line".
 _EXIT_STATUS: Mapping[Family, int] = {Family.HEALTHY: 0, Family.INCONCLUSIVE: 3}
@@ -56,3 +56,9 @@ class TriageReport:
             "advice": list(found.advice),
             "warnings": list(found.warnings),
         }
+
+    def as_kept(self) -> dict[str, Any]:
+        """The same, as it is kept: with the patterns of the logs' error lines, by which incidents are compared."""
+        logs = next((one.signal for one in self.findings if isinstance(one.signal, Logs)), None)
+        patterns = [] if logs is None else [redact(one.text) for one in logs.patterns]
+        return {**self.as_json(), "log_patterns": patterns}

@@ -35,12 +35,8 @@ def similar(
 
 
 def patterns_of(report: Mapping[str, Any] | None) -> frozenset[str]:
-    """The patterns of the error lines that a triage's JSON holds."""
-    for finding in (report or {}).get("findings", ()):
-        if finding.get("probe") == "logs":
-            held = (finding.get("data") or {}).get("patterns") or ()
-            return frozenset(str(one.get("pattern") if isinstance(one, Mapping) else one) for one in held)
-    return frozenset()
+    """The patterns of the error lines that a kept triage holds."""
+    return frozenset(map(str, (report or {}).get("log_patterns", ())))
 
 
 def _score(incident: Incident, patterns: frozenset[str], other: Incident, theirs: frozenset[str]) -> float:

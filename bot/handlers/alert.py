@@ -180,7 +180,7 @@ class AlertHandler:
                 else f"It ended with {type(error).__name__}; the bot's log says more.",
             )
             return
-        held: Mapping[str, Any] = report.as_json()
+        held: Mapping[str, Any] = report.as_kept()
         identity = await self.store.keep_triage(held, target=target, at=self.clock.now())
         now = self.clock.now()
         for begin in range(0, len(keys), _KEYS):
