@@ -2,9 +2,9 @@
 # make sandbox   start the bot in its sandbox
 # make test      all checks and tests that fit in ten minutes
 # make test-cluster   the tests against a real Kubernetes API server (builds it once, about five minutes)
-# make test-kill the bot killed at every await of an incident and every effect of a mitigation, on SQLite and PostgreSQL,
-#                and replicas of it (about ten minutes)
-# make bench     measure the goals for time and size (about two minutes); fails where one is missed
+# make test-kill the bot killed at every await of an incident, and around every effect of it, of a mitigation, a bundle
+#                and a postmortem, on SQLite and PostgreSQL, and replicas of it (about thirteen minutes)
+# make bench     measure the goals for time and size (about five minutes); fails where one is missed
 # make lock      resolve the dependencies anew
 
 PYTHON ?= python3

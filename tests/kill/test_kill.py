@@ -24,7 +24,7 @@ MORE = 30
 # at the effect's own point, at the next, when its answer may have come, and when it has
 AROUND = (0, 1, 3, 8)
 SAMPLE = 50
-STORIES = 12 if ALL else 4
+STORIES = 6 if ALL else 4
 StageOf = Callable[[str], Awaitable[Stage]]
 
 

@@ -27,7 +27,7 @@ SEED = 20261126
 ALL = os.environ.get("KILL_AT") == "all"
 STORIES = 12 if ALL else 1
 # just before an effect, and when its answer may or may not have come
-NEAR = (("SQLite", 0), ("SQLite", 3), ("PostgreSQL", 1))
+NEAR = (("SQLite", 0), ("PostgreSQL", 1))
 
 
 class Stage:
