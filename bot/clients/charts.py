@@ -15,7 +15,7 @@ _MODULE = "bot.clients.charts"
 _RED, _BLUE, _GREY = "#c0392b", "#2563a8", "#5f6b7a"
 # Told apart by whoever sees no red or green, too (Okabe and Ito's, but for the first).
 _COLORS = (_RED, "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
-_STYLES = {"rollout": (_BLUE, "--", "right")}
+_STYLES = {"rollout": (_BLUE, "--")}
 
 
 class ChartProcess:
@@ -141,19 +141,24 @@ def _draw_lines(axes: Any, document: Mapping[str, Any]) -> None:
 
 
 def _mark(axes: Any, marks: Sequence[tuple[float, str]], times: Sequence[datetime]) -> None:
-    for at, text in marks:
-        when = datetime.fromtimestamp(at, UTC)
-        if not times or not min(times) <= when <= max(times):
-            continue
-        color, style, side = _STYLES.get(text, ("black", "-", "left"))
+    """A line at each minute of which there is something to say, and the words on the side where there is room."""
+    words: dict[datetime, list[str]] = {}
+    for at, text in sorted(marks):
+        when = datetime.fromtimestamp(at, UTC).replace(second=0, microsecond=0)
+        if times and min(times).replace(second=0, microsecond=0) <= when <= max(times):
+            words.setdefault(when, []).append(text)
+    for place, (when, texts) in enumerate(words.items()):
+        color, style = _STYLES.get(texts[0], ("black", "-"))
+        left = when - min(times) > 0.6 * (max(times) - min(times))
         axes.axvline(when, color=color, linestyle=style, linewidth=1.2)
         axes.annotate(
-            f"{text} {when:%H:%M}",
-            (when, 0.98),
+            f"{', '.join(dict.fromkeys(texts))} {when:%H:%M}",
+            # those that follow each other stand beneath each other
+            (when, 0.98 - 0.09 * (place % 4)),
             xycoords=("data", "axes fraction"),
-            xytext=(4 if side == "left" else -4, 0),
+            xytext=(-4 if left else 4, 0),
             textcoords="offset points",
-            ha=side,
+            ha="right" if left else "left",
             va="top",
             fontsize=8,
             color=color,
@@ -162,10 +167,17 @@ def _mark(axes: Any, marks: Sequence[tuple[float, str]], times: Sequence[datetim
 
 
 def _draw_bars(axes: Any, document: Mapping[str, Any]) -> None:
-    below = [0.0] * len(document["labels"])
+    labels = document["labels"]
+    below = [0.0] * len(labels)
     for number, (name, parts) in enumerate(document["stacks"].items()):
-        axes.bar(document["labels"], parts, bottom=below, color=_COLORS[number % len(_COLORS)], label=f" {name}")
+        color = _COLORS[number % len(_COLORS)]
+        axes.bar(range(len(labels)), parts, bottom=below, width=0.6, color=color, label=f" {name}")
         below = [one + part for one, part in zip(below, parts, strict=True)]
+    every = -(-len(labels) // 12)  # more would run into each other
+    axes.set_xticks(range(0, len(labels), every or 1), labels[:: every or 1])
+    # a few bars are no wall, and above them is room for the legend
+    axes.set_xlim(-0.5, max(len(labels), 8) - 0.5)
+    axes.set_ylim(0, 1.3 * max([1.0, *below]))
     axes.yaxis.get_major_locator().set_params(integer=True)
     if len(document["stacks"]) > 1:
         axes.legend(fontsize=8, loc="upper left", frameon=False, ncols=4)

@@ -191,7 +191,8 @@ def _span(incident: Incident, first: Milestone, then: Milestone) -> timedelta | 
 def _summary(facts: Facts) -> str:
     incident = facts.incident
     cause = CAUSES.get(incident.cause or "")
-    parts = [incident.title, incident.impact, "" if cause is None else f"Cause: {cause.headline}"]
+    why = "" if cause is None or cause.headline == incident.title else f"Cause: {cause.headline}"
+    parts = [incident.title, incident.impact, why]
     return " ".join(_sentence(part) for part in parts if part.strip())
 
 

@@ -27,15 +27,23 @@ class MetricsSource:
             return
         queries = queries_of(asked)
         found = await asyncio.gather(*(_ask(asked, asked.metrics, query) for query in queries.values()))
+        nothing: list[str] = []
         for (name, query), held in zip(queries.items(), found, strict=True):
             if isinstance(held, UpstreamError):
                 bundle.miss(f"metrics: {name}", str(held))
                 continue
             asked.shared[name] = held
             if not held:
-                bundle.miss(f"metrics: {name}", f"Prometheus has no series for {query}")
+                nothing.append(name)
+                continue
             path = f"metrics/{name.replace(' ', '-')}.json"
             await bundle.add(path, as_json(_answer(asked, query, held)), source="prometheus: query_range")
+
+        if nothing:
+            why = (
+                "Prometheus has no such series; PROMETHEUS_ERRORS, PROMETHEUS_REQUESTS and evidence: latency name them"
+            )
+            bundle.miss(f"metrics: {', '.join(nothing)}", why)
 
 
 def queries_of(asked: Collecting) -> Mapping[str, str]:
