@@ -12,7 +12,7 @@ import os
 import re
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -91,9 +91,7 @@ class BundleFile:
         await self._on_disk(self._begin)
 
     async def add(self, name: str, content: AsyncIterator[bytes] | bytes, *, source: str, text: bool = True) -> None:
-        spool = await self._on_disk(self._spool)
-        scrubber = Scrubber(self._secrets, emails=self._limits.emails) if text else None
-        member = _Member(self, spool, scrubber)
+        member = _Member(self, self._spool(), Scrubber(self._secrets, emails=self._limits.emails) if text else None)
         try:
             try:
                 await member.take(content)
@@ -102,11 +100,11 @@ class BundleFile:
             except asyncio.CancelledError:
                 member.cut = "the time was over"
                 # what came is kept: whoever cancels waits for it
-                await asyncio.shield(asyncio.ensure_future(self._keep(member, name, source)))
+                await _undisturbed(self._keep(member, name, source))
                 raise
-            await self._keep(member, name, source)
+            await _undisturbed(self._keep(member, name, source))
         finally:
-            await asyncio.to_thread(spool.close)
+            member.spool.close()
 
     async def _keep(self, member: "_Member", name: str, source: str) -> None:
         await member.end()
@@ -177,10 +175,14 @@ class BundleFile:
         return made
 
     async def _on_disk(self, work: Callable[..., Any], *given: Any) -> Any:
+        """In a thread, which nobody may leave alone with the file: whoever is cancelled waits for its end."""
         try:
-            return await asyncio.to_thread(work, *given)
+            return await _undisturbed(asyncio.to_thread(work, *given))
         except OSError as error:
-            raise BotError(f"the bundle cannot be written to {self._folder}: {error.strerror or error}") from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> BotError:
+        return BotError(f"the bundle cannot be written to {self._folder}: {error.strerror or error}")
 
     def _begin(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -191,7 +193,11 @@ class BundleFile:
         self._tar = tarfile.open(fileobj=self._packed, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
 
     def _spool(self) -> IO[bytes]:
-        held: IO[bytes] = tempfile.TemporaryFile(dir=self._folder, prefix=_TEMPORARY)  # noqa: SIM115 - add closes it
+        """A file without a name, which takes no longer than a thread would."""
+        try:
+            held: IO[bytes] = tempfile.TemporaryFile(dir=self._folder, prefix=_TEMPORARY)  # noqa: SIM115 - add closes it
+        except OSError as error:
+            raise self._unwritable(error) from error
         return held
 
     def _pack(self, name: str, content: IO[bytes], size: int) -> None:
@@ -236,6 +242,19 @@ class BundleFile:
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)
         self._tar = self._file = self._temporary = None
+
+
+async def _undisturbed(work: Coroutine[Any, Any, Any]) -> Any:
+    """To its end, and only then cancelled."""
+    task, cancelled = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None and not task.cancelled() and task.exception() is None:
+        raise cancelled
+    return task.result()
 
 
 class _Member:
