@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, insert, or_, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.collecting import Collection, Missing, State, Why
@@ -23,6 +23,8 @@ from bot.store.writing import enqueue, hold, note_request, tell
 # What was triaged so long before the first that is known of an incident belongs to it, too.
 _BEFORE = timedelta(minutes=30)
 _MOST_TRIAGES = 200
+# Where a flood of alerts declares many incidents of one target at once, these few say what there is to be said.
+_MOST_WAITING = 3
 _ENDED = (State.DONE, State.FAILED)
 _PLAIN = (
     *("id", "incident", "target", "channel", "asked_by", "requested_at", "attempts", "begun_at", "ended_at"),
@@ -41,6 +43,10 @@ async def begin_collection(connection: AsyncConnection, number: int, change: Cha
     if change.evidence is None:
         return
     incident = change.incident
+    alike = (collections.c.state == State.WAITING.value) & (collections.c.target == incident.target)
+    waiting = await connection.execute(select(func.count()).where(alike, collections.c.why != Why.ASKED.value))
+    if int(waiting.scalar_one()) >= _MOST_WAITING:
+        return
     wanted = Collection(
         id=uuid.uuid4().hex,
         incident=number,

@@ -197,3 +197,21 @@ async def test_the_record_of_an_incident_is_all_of_it(replicas: list[SqlStore]) 
     assert [report["headline"] for _, _, report in record.triages] == ["10 default"]
     assert len(record.entries) == record.incident.entries
     assert await store.record(99) is None
+
+
+async def test_a_flood_of_incidents_is_collected_a_few_times_and_whoever_asks_is_heard(
+    replicas: list[SqlStore],
+) -> None:
+    store = replicas[0]
+    told = acts.Declaration(target="default", title="x", severity=Severity.P1, channel="C1")
+    made = [
+        await store.create(acts.declare(told, "U1", NOW, POLICY), now=NOW, request=f"view:{number}")
+        for number in range(20)
+    ]
+    wanted = [len(await store.collections(one.id)) for one in made]
+    assert sum(wanted) == 3
+    elsewhere = acts.declare(replace(told, target="eu"), "U1", NOW, POLICY)
+    other = await store.create(elsewhere, now=NOW, request="view:eu")
+    assert len(await store.collections(other.id)) == 1
+    await store.ask_collection(asked(made[-1].id), now=NOW, request="command:1")
+    assert len(await store.collections(made[-1].id)) == 1
