@@ -104,16 +104,11 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         answered=lambda: readiness.answered("Slack"),
         pace_s=pace_s,
     )
-    postmortems = PostmortemHandler(store=store, clock=asks.clock, policy=settings.policy, prober=asks)
-    deliveries = _deliveries(settings, asks, store, messenger, postmortems)
-    evidence = EvidenceHandler(
-        store=store,
-        clock=asks.clock,
-        collector=collector(settings, asks),
-        settings=settings.evidence,
-        wake=deliveries.wake,
-    )
+    drafts = PostmortemHandler(store=store, clock=asks.clock, policy=settings.policy, prober=asks)
+    deliveries = _deliveries(settings, asks, store, messenger, drafts)
     wake = deliveries.wake
+    postmortems = replace(drafts, wake=wake)
+    evidence = _evidence(settings, asks, store, wake)
     incidents = IncidentHandler(store=store, clock=asks.clock, policy=settings.policy, wake=wake)
     triage = TriageHandler(prober=asks, probes=load(), charts=ChartProcess(), log_excerpts=settings.log_excerpts)
     mitigations, driver = _mitigations(settings, asks, store, wake)
@@ -126,7 +121,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         updates=_updates(settings, acts, triage, tuple(page.name for page in deliveries.pages)),
         mitigations=_in_slack(mitigations, acts, messenger, settings.incident_channel),
         home=Home(handler=incidents, messenger=messenger),
-        aftermath=aftermath(settings, acts, evidence, replace(postmortems, wake=wake), actions),
+        aftermath=aftermath(settings, acts, evidence, postmortems, actions),
         messenger=messenger,
         targets=tuple(target.name for target in settings.targets),
         tasks=tasks,
@@ -144,7 +139,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         alerts=alerts,
         watch=_watch(settings, asks, store, wake),
         evidence=evidence,
-        postmortems=replace(postmortems, wake=wake),
+        postmortems=postmortems,
         actions=actions,
         alert_routes=AlertRoutes(alerts, settings.alertmanager_token),
         status_routes=_status_routes(settings, store),
@@ -172,6 +167,12 @@ def _deliveries(
             folder=settings.policy.afterwards.folder,
             publish=publisher.files,
         ),
+    )
+
+
+def _evidence(settings: Settings, asks: Prober, store: Store, wake: Callable[[], None]) -> EvidenceHandler:
+    return EvidenceHandler(
+        store=store, clock=asks.clock, collector=collector(settings, asks), settings=settings.evidence, wake=wake
     )
 
 

@@ -142,14 +142,9 @@ def set_severity(incident: Incident, severity: Severity, actor: str, now: dateti
         data={"from": incident.severity, "to": severity},
     )
     post = _post("incident_severity", changed, actor, was=incident.severity)
-    raised = severity in BY_ITSELF and incident.severity not in BY_ITSELF
-    return Change(
-        incident=changed,
-        events=(event,),
-        messages=(CARD, post),
-        # as if it had been declared so
-        evidence=Why.DECLARED if raised else None,
-    )
+    # as if it had been declared so
+    wanted = Why.DECLARED if severity in BY_ITSELF and incident.severity not in BY_ITSELF else None
+    return Change(incident=changed, events=(event,), messages=(CARD, post), evidence=wanted)
 
 
 def give_role(incident: Incident, role: Role, user: str, actor: str, now: datetime) -> Change:
@@ -225,13 +220,9 @@ def resolve(incident: Incident, objections: tuple[str, ...], reason: str, actor:
     pages = (
         (Outgoing(kind="page", to=PAGER, template="resolve", priority=Priority.PAGE),) if incident.escalations else ()
     )
-    return Change(
-        incident=changed,
-        events=tuple(events),
-        messages=(CARD, post, *pages),
-        evidence=Why.RESOLVED if changed.severity in BY_ITSELF else None,
-        over=True,
-    )
+    wanted = Why.RESOLVED if changed.severity in BY_ITSELF else None
+    told = (CARD, post, *pages)
+    return Change(incident=changed, events=tuple(events), messages=told, evidence=wanted, over=True)
 
 
 def reopen(incident: Incident, actor: str, now: datetime, policy: Policy) -> Change:
