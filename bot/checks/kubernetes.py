@@ -21,6 +21,8 @@ class _Permission:
     subresource: str = ""
     remedy: str | None = None
     """The one remedy that it is for; empty: all of them; None: a triage needs it."""
+    optional: str = ""
+    """What alone is poorer without it; empty: it is needed."""
 
     @property
     def text(self) -> str:
@@ -34,6 +36,8 @@ class _Permission:
         if self.remedy is not None:
             said += f", for {self.remedy or 'every remedy'}"
             mend += f"; without it {f'{self.remedy} cannot' if self.remedy else 'no remedy can'} be applied"
+        if self.optional:
+            return CheckResult(what=self.text, ok=True, detail=f"{said}, for {self.optional}")
         used = self.remedy is None or any(_covers(rule, self.remedy) for rule in rules)
         if not allowed and not used:
             said += ", which nobody may approve as `approvers` stands"
@@ -55,6 +59,7 @@ def _needed(kubernetes: Kubernetes) -> tuple[_Permission, ...]:
         _Permission("get", "secrets", "", kubernetes.secret),
         _Permission("patch", "deployments", "apps", kubernetes.deployment, remedy=""),
         _Permission("patch", "secrets", "", kubernetes.secret, remedy=RemedyName.ROTATE_KEY),
+        _Permission("list", "events", optional="the events in bundles of evidence"),
     )
 
 

@@ -39,7 +39,14 @@ async def test_every_permission_is_told_and_the_deployment_is_there(tmp_path: Pa
     told = lines(await asked(ClusterSpec(), tmp_path))
     of_triage = [(True, f"{one}: allowed in default") for one in PERMISSIONS]
     of_remedies = [(True, f"{one}: allowed in default, for {remedy}") for one, remedy in REMEDIES.items()]
-    assert told == [*of_triage, *of_remedies, THERE]
+    events = (True, "list events: allowed in default, for the events in bundles of evidence")
+    assert told == [*of_triage, *of_remedies, events, THERE]
+
+
+async def test_events_are_only_missed_in_a_bundle(tmp_path: Path) -> None:
+    told = lines(await asked(ClusterSpec(forbidden=("events",)), tmp_path))
+    assert (True, "list events: forbidden in default, for the events in bundles of evidence") in told
+    assert all(ok for ok, _ in told)
 
 
 @pytest.mark.parametrize(

@@ -190,8 +190,8 @@ NEEDED = {
     ("patch", "secrets", "mistral-secrets"): ("rotate_key", "patch secrets/mistral-secrets"),
     ("get", "secrets", "mistral-secrets-new"): ("rotate_key", "get secrets/mistral-secrets-new"),
 }
-# a triage reads these; no remedy needs them
-FOR_TRIAGE = {("get", "pods/log", ""), ("list", "networkpolicies", "")}
+# a triage or a bundle reads these; no remedy needs them
+FOR_TRIAGE = {("get", "pods/log", ""), ("list", "networkpolicies", ""), ("list", "events", "")}
 
 
 def _key(rule: dict[str, Any]) -> tuple[str, str, str]:
