@@ -94,11 +94,13 @@ async def alerted(database: str, rules: Alerts | None = None, **environ: str) ->
     settings = load({**sandbox.environment(), "ALERTMANAGER_TOKEN": TOKEN, **environ})
     settings = replace(settings, alerts=rules or settings.alerts)
     store, clock = store_at(database), FakeClock()
-    async with prober(settings) as asks, aiohttp.ClientSession() as session:
-        bot: Bot = wired(settings, replace(asks, clock=clock), store, pace_s=0.0)
-        url = await sandbox.serve(application(bot.readiness, bot.slack.app, bot.alert_routes))
-        sandbox.slack.request_url = url + "/slack/events"
-        yield Alerted(bot, sandbox, url, clock, session)
-        await bot.tasks.drain(10)
-    await store.close()
-    await sandbox.close()
+    try:
+        async with prober(settings) as asks, aiohttp.ClientSession() as session:
+            bot: Bot = wired(settings, replace(asks, clock=clock), store, pace_s=0.0)
+            url = await sandbox.serve(application(bot.readiness, bot.slack.app, bot.alert_routes))
+            sandbox.slack.request_url = url + "/slack/events"
+            yield Alerted(bot, sandbox, url, clock, session)
+            await bot.tasks.drain(10)
+    finally:
+        await store.close()
+        await sandbox.close()

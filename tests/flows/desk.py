@@ -62,13 +62,15 @@ async def desk_at(url: str, policy: Policy, **more: Any) -> AsyncIterator[Desk]:
     await sandbox.start()
     settings, store = load(sandbox.environment()), store_at(url)
     settings = replace(settings, policy=policy, components=COMPONENTS, **more)
-    async with prober(settings) as asks:
-        bot = wired(settings, asks, store, pace_s=0)
-        sandbox.slack.request_url = await sandbox.serve(application(bot.readiness, bot.slack.app)) + "/slack/events"
-        yield Desk(bot, sandbox)
-        await bot.tasks.drain(5)
-    await store.close()
-    await sandbox.close()
+    try:
+        async with prober(settings) as asks:
+            bot = wired(settings, asks, store, pace_s=0)
+            sandbox.slack.request_url = await sandbox.serve(application(bot.readiness, bot.slack.app)) + "/slack/events"
+            yield Desk(bot, sandbox)
+            await bot.tasks.drain(5)
+    finally:
+        await store.close()
+        await sandbox.close()
 
 
 def without_ids(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:

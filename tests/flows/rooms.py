@@ -89,10 +89,12 @@ async def room_in(uri: str, policy: Policy) -> AsyncIterator[Room]:
     await sandbox.start()
     settings = replace(load(sandbox.environment()), policy=policy)
     store = store_at(uri)
-    async with prober(settings) as asks:
-        bot: Bot = wired(settings, asks, store, pace_s=0)
-        sandbox.slack.request_url = await sandbox.serve(application(bot.readiness, bot.slack.app)) + "/slack/events"
-        yield Room(bot, sandbox)
-        await bot.tasks.drain(10)
-    await store.close()
-    await sandbox.close()
+    try:
+        async with prober(settings) as asks:
+            bot: Bot = wired(settings, asks, store, pace_s=0)
+            sandbox.slack.request_url = await sandbox.serve(application(bot.readiness, bot.slack.app)) + "/slack/events"
+            yield Room(bot, sandbox)
+            await bot.tasks.drain(10)
+    finally:
+        await store.close()
+        await sandbox.close()

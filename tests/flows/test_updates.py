@@ -3,8 +3,8 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -253,13 +253,13 @@ async def test_while_the_database_takes_nothing_the_form_and_the_preview_stay(
     async with desk_at(url, STAKEHOLDERS) as desk:
         await desk.declared()
         view, told = await desk.opened(), {"action": {"value": "queueing"}}
-        with locked(url):
+        async with locked(url):
             answer = await desk.slack.submit(view, told)
             assert answer == {"response_action": "errors", "errors": {"status": SLOW}}
         assert (await desk.slack.submit(view))["response_action"] == "push"
         preview = desk.slack.views[ROBIN]
         assert "queueing" in preview.all_text, "what was typed is still there"
-        with locked(url):
+        async with locked(url):
             answer = await desk.slack.submit(preview)
             assert "Go back and click Send again: it is done once." in str(answer["view"])
         await desk.slack.close(desk.slack.views[ROBIN])
@@ -267,11 +267,13 @@ async def test_while_the_database_takes_nothing_the_form_and_the_preview_stay(
         assert (len(desk.posts()), len(desk.posts(SUPPORT))) == (1, 1)
 
 
-@contextmanager
-def locked(url: str) -> Iterator[None]:
+@asynccontextmanager
+async def locked(url: str) -> AsyncIterator[None]:
     """Somebody else writes to the database, and does not end."""
-    with closing(sqlite3.connect(url.partition("///")[2], isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+    path = url.partition("///")[2]
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
+        # in a thread: the bot, which may be writing, shares this event loop and could not end
+        await asyncio.to_thread(connection.execute, "BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
 
