@@ -3,7 +3,7 @@
 ``load(environ)`` tells every wrong value together in one :class:`SettingsError`. The YAML file, named by
 MISTRAL_BOT_CONFIG, holds what a variable cannot: ``targets``, ``labels``, ``timeouts``, ``limits``, ``log_excerpts``,
 ``policy``, ``may``, ``components``, ``remedies``, ``approvers``, ``mitigations``, ``alerts``, ``stakeholders``,
-``status_page``, ``provider_watch``, ``evidence``, ``postmortem``, ``actions``.
+``status_page``, ``provider_watch``, ``evidence``, ``postmortem``, ``actions``, ``http``.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ from bot.policies import read_components, read_policy
 from bot.remedies import read_mitigations, read_remedies
 from bot.settings import (
     DEFAULT_TARGET,
+    HttpLimits,
     Kubernetes,
     Labels,
     Limits,
@@ -38,7 +39,7 @@ from bot.variables import TARGET_VARIABLES, VARIABLES, nearest
 _SECTIONS = (
     *("targets", "labels", "timeouts", "limits", "log_excerpts", "policy", "may", "components"),
     *("remedies", "approvers", "mitigations", "alerts", "stakeholders", "status_page", "provider_watch"),
-    *("evidence", "postmortem", "actions"),
+    *("evidence", "postmortem", "actions", "http"),
 )
 # Read by parts of the bot that own these lists; named here so that a misspelt key is told and these are not.
 _LISTS_OF_OTHER_PARTS = ("queries",)
@@ -52,7 +53,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     targets = [_target(DEFAULT_TARGET, values, environ), *_more_targets(document, values, environ, problems)]
     section = {
         name: _section(kind, document.get(name), name, problems)
-        for name, kind in (("labels", Labels), ("timeouts", Timeouts), ("limits", Limits))
+        for name, kind in (("labels", Labels), ("timeouts", Timeouts), ("limits", Limits), ("http", HttpLimits))
     }
     excerpts = document.get("log_excerpts", True)
     if not isinstance(excerpts, bool):
@@ -81,6 +82,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         remedies=remedies,
         host=values["HOST"],
         port=values["PORT"],
+        http=section["http"],
+        log_format=values["LOG_FORMAT"],
         templates_dir=values["TEMPLATES_DIR"],
         database_url=values["DATABASE_URL"],
         incident_channel=values["INCIDENT_CHANNEL"],
@@ -249,7 +252,7 @@ def _section(kind: Any, held: object, name: str, problems: list[str]) -> Any:
         if key not in known:
             problems.append(f"{name}: unknown key {key!r}; {nearest(str(key), known)}")
             continue
-        wants = str if kind is Labels else int if kind is Limits else float
+        wants = str if kind is Labels else int if kind in (Limits, HttpLimits) else float
         right = (
             isinstance(value, str) if wants is str else isinstance(value, int | float) and not isinstance(value, bool)
         )

@@ -16,6 +16,7 @@ from bot.handlers.incident import IncidentHandler
 from bot.handlers.mitigation import MitigationHandler
 from bot.handlers.postmortem import PostmortemHandler
 from bot.handlers.watching import WatchHandler
+from bot.measures import LOOP_LAG
 from bot.ports import Store
 from bot.scheduler import Scheduler, Tick
 from bot.settings import Settings
@@ -35,6 +36,7 @@ _CLOCKS_S, _DELIVERIES_S, _MITIGATIONS_S, _DATABASE_S, _FORGET_S = 5.0, 2.0, 2.0
 _ALERTS_S = 5.0
 _PROVIDER_S = 5.0
 _EVIDENCE_S = 3.0
+_LAG_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,7 @@ async def working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterato
 
     look_at_database = _looker(bot, store)
     scheduler = Scheduler(_ticks(settings, bot, store, look_at_database))
+    bot.readiness.ticks_late = scheduler.late
 
     async def with_database() -> None:
         await migrated(settings, store)
@@ -78,7 +81,7 @@ async def working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterato
             watch.cancel()
 
     sending = asyncio.create_task(with_database())
-    tasks = [asyncio.create_task(bot.slack.stay_in_touch()), sending]
+    tasks = [asyncio.create_task(bot.slack.stay_in_touch()), sending, asyncio.create_task(_watch_loop())]
     for task in tasks:
         task.add_done_callback(_tell_failure)
     try:
@@ -95,10 +98,19 @@ async def working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterato
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def _watch_loop() -> None:
+    """How late the event loop is, which is what everything else waits for."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _LAG_EVERY_S
+        await asyncio.sleep(_LAG_EVERY_S)
+        LOOP_LAG.observe(max(0.0, loop.time() - due))
+
+
 def _looker(bot: Bot, store: SqlStore) -> Callable[[], Awaitable[None]]:
     async def look_at_database() -> None:
         with contextlib.suppress(StoreError):
-            bot.readiness.deliveries = await store.waiting()
+            bot.readiness.backlog = await store.backlog(bot.incidents.clock.now())
             bot.readiness.answered("the database")
 
     return look_at_database

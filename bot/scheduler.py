@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -40,6 +40,8 @@ class Scheduler:
         self._monotonic, self._watch_every_s = monotonic, watch_every_s
         self._last = dict.fromkeys(self._ticks, monotonic())
         self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._due = {name: monotonic() + tick.every_s for name, tick in self._ticks.items()}
+        self._stopping = False
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -60,12 +62,18 @@ class Scheduler:
 
     async def stop(self) -> None:
         """Ticks that are under way are cancelled, and have ended when this returns."""
+        self._stopping = True
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
             await asyncio.sleep(0)  # it does so in a callback
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+    def late(self) -> Mapping[str, float]:
+        """By how many seconds the next of each tick is late just now; one that runs on holds up the next."""
+        now = self._monotonic()
+        return {name: max(0.0, now - self._due[name]) for name in self._ticks}
 
     async def watch(self) -> None:
         """For ever: brings back a tick that has stopped coming."""
@@ -78,12 +86,16 @@ class Scheduler:
                     self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
 
     async def _tick(self, tick: Tick) -> None:
+        self._due[tick.name] = self._monotonic() + tick.every_s
         # one that takes long has not stopped, and another would not be let in beside it
         self._last[tick.name] = math.inf
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._running.add(task)
         try:
             await tick.call()
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
         except Exception:
             logger.exception("the tick of %s failed", tick.name)
         finally:

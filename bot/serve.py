@@ -61,6 +61,7 @@ from bot.statuspages import status_pages
 from bot.store.engine import make_engine
 from bot.store.sql import SqlStore
 from bot.web.alerts import AlertRoutes
+from bot.web.listening import listening
 from bot.web.routes import Readiness, application
 from bot.web.status import StatusRoutes
 from bot.worlds import prober
@@ -84,7 +85,7 @@ async def serve(settings: Settings) -> int:
     async with prober(settings) as asks, _store(settings) as store:
         bot = wired(settings, asks, store)
         http_mode = settings.slack.app_token is None
-        async with _listening(settings, _routes(bot, http_mode=http_mode)):
+        async with listening(settings, _routes(settings, bot, http_mode=http_mode)):
             logger.info("listening on %s:%s, %s mode", settings.host, settings.port, "HTTP" if http_mode else "Socket")
             async with working(settings, bot, store):
                 await stop.wait()
@@ -212,8 +213,9 @@ def _watch(settings: Settings, asks: Prober, store: Store, wake: Callable[[], No
     )
 
 
-def _routes(bot: Bot, *, http_mode: bool) -> web.Application:
-    return application(bot.readiness, bot.slack.app if http_mode else None, bot.alert_routes, bot.status_routes)
+def _routes(settings: Settings, bot: Bot, *, http_mode: bool) -> web.Application:
+    bolt = bot.slack.app if http_mode else None
+    return application(bot.readiness, bolt, bot.alert_routes, bot.status_routes, settings.http)
 
 
 def _status_routes(settings: Settings, store: Store) -> StatusRoutes | None:
@@ -294,18 +296,3 @@ async def _store(settings: Settings) -> AsyncIterator[SqlStore]:
         yield store
     finally:
         await store.close()
-
-
-@contextlib.asynccontextmanager
-async def _listening(settings: Settings, routes: web.Application) -> AsyncIterator[None]:
-    runner = web.AppRunner(routes, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-    except OSError as error:
-        held = f"HOST and PORT hold {settings.host}:{settings.port}"
-        raise SettingsError([f"{held}; they should hold an address that is free: {error.strerror}"]) from error
-    try:
-        yield
-    finally:
-        await runner.cleanup()

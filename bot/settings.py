@@ -9,7 +9,7 @@ from bot.domain.alerts import Alerts
 from bot.domain.policy import Policy
 from bot.domain.remedies import EnvSpec
 from bot.errors import SettingsError
-from bot.variables import Secret, nearest
+from bot.variables import LogFormat, Secret, nearest
 
 DEFAULT_TARGET = "default"
 
@@ -144,6 +144,22 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HttpLimits:
+    """How much comes in over HTTP before it is refused. Above the rates, which a burst of a second may double, the
+    answer is short: 429 for pages, 503 for what is sent again later.
+    """
+
+    connections: int = 1_000
+    """All of them together; one more is closed at once."""
+    slow_s: int = 75
+    """A connection that has sent no whole request for so long is closed; above what load balancers keep idle."""
+    pages_per_second: int = 5_000
+    """The status page, its feed and API, health and metrics."""
+    slack_per_second: int = 2_500
+    alerts_per_second: int = 2_500
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatusPageSettings:
     """What the public reads. ``url`` is the bot's own page as the public reaches it; None: no link to it is known.
 
@@ -200,6 +216,8 @@ class Settings:
     """Those that set a variable: the bot's own as the file has them, then those that the file adds."""
     host: str
     port: int
+    http: HttpLimits
+    log_format: LogFormat
     templates_dir: Path | None
     database_url: str
     incident_channel: str | None

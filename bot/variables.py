@@ -5,9 +5,17 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+
+class LogFormat(StrEnum):
+    """How the log's lines are written."""
+
+    CONSOLE = "console"
+    JSON = "json"
 
 
 class Secret:
@@ -140,6 +148,12 @@ def _database(text: str) -> str:
     return text
 
 
+def _log_format(text: str) -> LogFormat:
+    if text not in list(LogFormat):
+        raise ValueError(" or ".join(LogFormat))
+    return LogFormat(text)
+
+
 @dataclass(frozen=True)
 class Variable:
     """One environment variable; ``parse`` raises ValueError whose text ends the sentence "it should hold …"."""
@@ -194,6 +208,7 @@ VARIABLES: dict[str, Variable] = {
     "SLACK_API_URL": Variable("Slack's Web API, or a stand-in for it", "https://slack.com/api/", _url),
     "HOST": Variable("the address to listen on", "0.0.0.0"),  # noqa: S104 - a pod must be reached from outside
     "PORT": Variable("the port to listen on", "8080", _port),
+    "LOG_FORMAT": Variable("how the log is written: console or json", "console", _log_format),
     "MISTRAL_BOT_CONFIG": Variable("a YAML file for lists: targets, labels, timeouts, limits", None, _file),
     "TEMPLATES_DIR": Variable("a folder of templates that is looked in first", None, _folder),
     "HTTPS_PROXY": Variable("the proxy for https:// URLs", None, _proxy, lower_case_too=True),

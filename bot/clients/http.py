@@ -17,7 +17,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import httpx
+from bot.hiding import without
+
+with without("click"):
+    # with it, as in a checkout with the tests' packages, httpx loads a command line of its own, and rich: 4 MB
+    import httpx
 
 from bot.clients.proxies import proxy_for
 from bot.domain.signals import Failure

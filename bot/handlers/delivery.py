@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from bot.correlation import note
 from bot.domain import acts
 from bot.domain.incident import BOT, CARD, FILES, FOLDER, HOME, PAGER, Outgoing, Priority
 from bot.domain.policy import Policy
@@ -24,6 +25,8 @@ _BATCH = 10
 _LEASE_S = 45.0
 # An upload of a large bundle over a slow line, and then some.
 _FILES_LEASE_S = 660.0
+# Between the last moment to send and the first at which another process may.
+_LEASE_MARGIN_S = 3.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 2.0, 300.0
 # Slack's words for a channel that takes nothing: is_inactive is what chat.update says of an archived one.
 _UNREACHABLE_PLACES = frozenset(
@@ -105,17 +108,24 @@ class DeliveryHandler:
         """Sends what is due in ``lane`` (None: in all), at most a batch; how many there were."""
         lease_s = _FILES_LEASE_S if lane is not None and lane.destination == FILES else _LEASE_S
         claimed = await self.store.claim(self.clock.now(), limit=_BATCH, lease_s=lease_s, lane=lane)
-        ended = await asyncio.gather(*(self._deliver(delivery) for delivery in claimed), return_exceptions=True)
+        ended = await asyncio.gather(
+            *(self._deliver(delivery, lease_s) for delivery in claimed), return_exceptions=True
+        )
         for error in ended:
             if isinstance(error, BaseException):
                 raise error
         return len(claimed)
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def _deliver(self, delivery: Delivery, lease_s: float) -> None:
         """One attempt; how it ended is written down."""
+        note(incident=delivery.incident, delivery=delivery.id)
         try:
-            version = await self._public_version(delivery)
-            ref = await self._sender.send(delivery)
+            # a process that stood still for longer than its lease must not send what another has sent meanwhile
+            async with asyncio.timeout(lease_s - _LEASE_MARGIN_S):
+                version = await self._public_version(delivery)
+                ref = await self._sender.send(delivery)
+        except TimeoutError:
+            await self._again(delivery, "it was not sent in the time that was left", unsure=True)
         except MessageError as error:
             await self._failed(delivery, error)
         except Forbidden as error:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from bot.correlation import note
 from bot.domain import mitigation
 from bot.domain.policy import Mitigations
 from bot.domain.redaction import mask_within
@@ -96,6 +97,7 @@ class Driver:
 
     async def _drive(self, run: Run) -> None:
         """From state to state until people have to act or it is over, while it is ours."""
+        note(incident=run.incident, run=run.id)
         work = asyncio.ensure_future(self._steps(run))
         try:
             while not (await asyncio.wait([work], timeout=_RENEW_S))[0]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bot.clients.bundles import sweep
+from bot.correlation import about
 from bot.domain.collecting import Collection, State, Why
 from bot.domain.incident import FILES, Outgoing, Priority, Refusal
 from bot.errors import BotError, StoreError
@@ -117,7 +118,8 @@ class EvidenceHandler:
             await self._ended(replace(job, state=State.FAILED, said=f"{said} Ask again with `/mistral evidence`."))
             return True
         try:
-            await self._collected(job)
+            with about(incident=job.incident, collection=job.id):
+                await self._collected(job)
         except _Lost:
             logger.warning("the evidence %s is another process's now", job.id)
         except StoreError:

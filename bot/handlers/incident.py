@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.correlation import note
 from bot.domain import acts
 from bot.domain.acts import Declaration
 from bot.domain.clocks import tick
@@ -70,6 +71,7 @@ class IncidentHandler:
         found = await self.store.incident(number)
         if found is None:
             raise Refusal(f"There is no incident INC-{number}.")
+        note(incident=number)
         return found
 
     async def meant(self, number: int | None, channel: str) -> Incident:

@@ -9,6 +9,7 @@ from typing import Any
 from bot.domain.redaction import mask_within, redact
 from bot.domain.signals import Finding, Verdict
 from bot.errors import UpstreamError
+from bot.measures import PROBES
 from bot.ports import Clock, Cluster, Http, Metrics, Probe, ProbeRun, ServiceKey
 from bot.settings import Labels, Limits, Target, Timeouts
 
@@ -101,6 +102,7 @@ class Prober:
 
         def note(probe: Probe, finding: Finding) -> None:
             findings[probe.name] = finding
+            PROBES.labels(probe.name, finding.verdict).observe(finding.duration_ms / 1000)
             on_finding(finding)
 
         try:

@@ -14,6 +14,7 @@ from bot.domain.report import TriageReport
 from bot.domain.signals import Finding, Logs, ProbeName, Traffic, Verdict
 from bot.errors import BotError
 from bot.handlers.probing import Prober
+from bot.measures import DIAGNOSES
 from bot.ports import Charts, File, Probe, Reply
 from bot.settings import DEFAULT_TARGET
 
@@ -67,13 +68,15 @@ class TriageHandler:
         began = self.prober.clock.monotonic()
         started = self.prober.clock.now()
         findings = await self.prober.run(self.probes, target, on_finding)
-        return TriageReport(
+        report = TriageReport(
             target=target,
             started=started,
             duration_ms=round((self.prober.clock.monotonic() - began) * 1000),
             findings=findings,
             diagnosis=diagnose(findings, self.prober.clock.now()),
         )
+        DIAGNOSES.labels(report.diagnosis.cause).inc()
+        return report
 
     async def cards(self, target: str, *, pace_s: float = 1.0) -> AsyncIterator[Reply]:
         """The card as it grows: ``triage_running`` at once and as findings arrive, at last ``triage`` without delay.

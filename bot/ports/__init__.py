@@ -6,7 +6,7 @@ Ports raise only :mod:`bot.errors`. Anything that reads takes or has a limit.
 from bot.ports.aftermath import Bundle, Collecting, Progress, Record, Source, Written
 from bot.ports.messages import Charts, File, MessageRef, Messenger, Pager, Reply
 from bot.ports.mitigations import NOTHING_ASKED, Argument, Ask, Remedy
-from bot.ports.records import Database, DatabaseState, Delivery, Frozen, Lane, Pending, Runs, Store
+from bot.ports.records import Backlog, Database, DatabaseState, Delivery, Frozen, Lane, Pending, Runs, Store
 from bot.ports.statuspages import Draft, Publications, Published, StatusPage
 from bot.ports.upstreams import (
     Check,
@@ -28,6 +28,7 @@ __all__ = [
     "NOTHING_ASKED",
     "Argument",
     "Ask",
+    "Backlog",
     "Bundle",
     "Charts",
     "Check",

@@ -157,6 +157,9 @@ class Store(Runs, Alerts, Watches, Publications, Aftermath, Protocol):
     async def waiting(self) -> Mapping[str, int]:
         """How many deliveries are in each state that is not ``sent``."""
 
+    async def backlog(self, now: datetime) -> "Backlog":
+        """What is left undone, for whoever watches the bot."""
+
     async def dead_letters(self, limit: int) -> Sequence[Delivery]: ...
 
     async def revive(self) -> int:
@@ -169,6 +172,15 @@ class Store(Runs, Alerts, Watches, Publications, Aftermath, Protocol):
 
     async def forget(self, now: datetime) -> int:
         """Deletes what nothing asks for any more, requests and triages that are long done; how many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """``deliveries`` and how old the oldest is, in seconds, by state; ``overdue_s``: the clock that is longest due."""
+
+    deliveries: Mapping[str, int]
+    oldest_s: Mapping[str, float]
+    overdue_s: float
 
 
 @dataclass(frozen=True, kw_only=True)

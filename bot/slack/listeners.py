@@ -16,6 +16,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot.domain.incident import Refusal, Role
 from bot.domain.policy import Act
 from bot.errors import BotError
+from bot.measures import COMMANDS
 from bot.ports import Reply
 from bot.settings import DEFAULT_TARGET
 from bot.slack import parse
@@ -94,16 +95,18 @@ class Listeners:
             response_url=command.get("response_url"),
             trigger_id=command.get("trigger_id"),
         )
-        match parse.command(str(command.get("text") or ""), self.targets, tuple(self.mitigations.handler.remedies)):
+        asked = parse.command(str(command.get("text") or ""), self.targets, tuple(self.mitigations.handler.remedies))
+        COMMANDS.labels(getattr(asked, "verb", type(asked).__name__.lower())).inc()
+        match asked:
             case parse.Triage(target):
                 self._start(place, self._triage(place, target), f"triage of {target}")
             case parse.Health(target):
                 self._start(place, self.triage.health(place, target), f"health of {target}")
-            case parse.OnIncident() as asked:
+            case parse.OnIncident():
                 self._start(place, self._on_incident(place, asked), asked.verb)
-            case parse.OnMitigation() as asked:
+            case parse.OnMitigation():
                 self._start(place, self.mitigations.command(place, asked), asked.verb)
-            case parse.Afterwards() as asked:
+            case parse.Afterwards():
                 request = f"command:{place.trigger_id}"
                 self._start(place, self.aftermath.command(place, asked, request), asked.verb)
             case parse.Unknown(sentence):

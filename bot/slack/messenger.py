@@ -20,6 +20,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clients.proxies import proxy_for
 from bot.errors import MessageError
+from bot.measures import SLACK_CALLS
 from bot.ports import File, MessageRef, Reply
 from bot.render import Renderer
 from bot.settings import Network, Settings
@@ -311,12 +312,18 @@ class SlackMessenger:
         return response
 
     async def _once(self, method: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
+        status = "ok"
         try:
             return await method(**arguments)
         except SlackApiError as error:
-            raise _refused(error.response) from error
+            refused = _refused(error.response)
+            status = refused.code or "unknown"
+            raise refused from error
         except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            status = UNREACHABLE
             raise MessageError("Slack cannot be reached", UNREACHABLE) from error
+        finally:
+            SLACK_CALLS.labels(getattr(method, "__name__", "upload"), status).inc()
 
 
 def _metadata(delivery: str | None) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +11,13 @@ import aiohttp
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
 from slack_sdk.errors import SlackClientError
 
+from bot.correlation import about, ids, new_request
 from bot.errors import MessageError
+from bot.measures import ACKS
 from bot.settings import Settings
 from bot.slack.listeners import Listeners
 from bot.slack.messenger import SlackMessenger
@@ -20,6 +26,27 @@ logger = logging.getLogger(__name__)
 
 _RETRY_S = 5.0
 _HEARTBEAT_S = 10.0
+_KINDS = frozenset(
+    {"command", "event_callback", "block_actions", "view_submission", "view_closed", "message_action", "shortcut"}
+)
+
+
+class _MeasuredApp(AsyncApp):
+    """Bolt, which all that comes from Slack passes through, by HTTP and by Socket Mode."""
+
+    async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
+        began = time.monotonic()
+        # what the listeners start belongs to it, too
+        with about(request=ids().get("request") or new_request()):
+            answer = await super().async_dispatch(req)
+        ACKS.labels(_kind(req.body), str(answer.status)).observe(time.monotonic() - began)
+        return answer
+
+
+def _kind(body: Mapping[str, Any]) -> str:
+    """What Slack calls it; of what is not signed nobody knows more than that it is no known kind."""
+    held = "command" if "command" in body else body.get("type")
+    return held if held in _KINDS else "other"
 
 
 @dataclass
@@ -40,7 +67,7 @@ class SlackServer:
         async def authorize() -> AuthorizeResult:
             return self._authorized()
 
-        self.app = AsyncApp(
+        self.app = _MeasuredApp(
             # else it looks through all that calls it for one, which takes 20 ms
             name="mistral-bot",
             # else it makes one of the root's level, and warns at each start that the token is not used

@@ -6,13 +6,19 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
 
-from bot.ports import Delivery, Lane, MessageRef
+from bot.ports import Backlog, Delivery, Lane, MessageRef
 from bot.store.base import Base
 from bot.store.rows import delivery_of
 from bot.store.states import SENDING, WAITING, sending_sql, state_of, waiting_sql
-from bot.store.tables import deliveries
+from bot.store.tables import deliveries, incidents, runs
 
 _PENDING = (*WAITING, *SENDING)
+_UNSENT = (
+    select(deliveries.c.state, func.count().label("many"), func.min(deliveries.c.created_at).label("oldest"))
+    .where(deliveries.c.state != "sent")
+    .group_by(deliveries.c.state)
+)
+_CLOCKS = (incidents.c.due_at, runs.c.due_at)
 
 
 class Outbox(Base):
@@ -97,13 +103,23 @@ class Outbox(Base):
         return None if row is None else MessageRef(channel=row[0], ts=row[1])
 
     async def waiting(self) -> Mapping[str, int]:
-        unsent = select(deliveries.c.state, func.count().label("count")).where(deliveries.c.state != "sent")
-        async with self._reading() as connection:
-            rows = (await connection.execute(unsent.group_by(deliveries.c.state))).mappings().all()
         counts: dict[str, int] = {}
-        for row in rows:
-            counts[state_of(row["state"])] = counts.get(state_of(row["state"]), 0) + row["count"]
+        async with self._reading() as connection:
+            for row in await connection.execute(_UNSENT):
+                counts[state_of(row.state)] = counts.get(state_of(row.state), 0) + row.many
         return counts
+
+    async def backlog(self, now: datetime) -> Backlog:
+        counts: dict[str, int] = {}
+        oldest: dict[str, float] = {}
+        async with self._reading() as connection:
+            for row in await connection.execute(_UNSENT):
+                state = state_of(row.state)
+                counts[state] = counts.get(state, 0) + row.many
+                oldest[state] = max(oldest.get(state, 0.0), (now - row.oldest).total_seconds())
+            due = [(await connection.execute(select(func.min(clock)))).scalar() for clock in _CLOCKS]
+        overdue = [(now - at).total_seconds() for at in due if at is not None]
+        return Backlog(deliveries=counts, oldest_s=oldest, overdue_s=max(0.0, *overdue, 0.0))
 
     async def dead_letters(self, limit: int) -> Sequence[Delivery]:
         query = select(deliveries).where(deliveries.c.state == "dead").order_by(deliveries.c.seq).limit(limit)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.runs import WORKED_ON, Circumstances, Run, RunChange, State
 from bot.errors import Conflict
+from bot.measures import MITIGATIONS
 from bot.ports import Frozen
 from bot.store.base import Base
 from bot.store.rows import run_of, run_row
@@ -186,6 +187,8 @@ async def _move(connection: AsyncConnection, before: Run, change: RunChange, now
     if moved.rowcount != 1:
         raise Conflict(f"{before.remedy} was changed by somebody else in the same moment; try again.")
     await _write(connection, change, change.more, now)
+    if before.open and not change.run.open:
+        MITIGATIONS.labels(change.run.remedy, change.run.outcome or change.run.state).inc()
     return await _read(connection, before.id)
 
 

@@ -19,6 +19,7 @@ from bot.domain.webhook import read_generic, read_webhook
 from bot.errors import StoreError
 from bot.handlers.alert import AlertHandler, Busy
 from bot.variables import Secret
+from bot.web.limits import Refusals
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,10 @@ class AlertRoutes:
         self._token = token
         self._held = 0
         self._held_most = held_most
+        self._refusals = Refusals()
 
-    def add_to(self, routes: web.Application) -> None:
+    def add_to(self, routes: web.Application, refusals: Refusals) -> None:
+        self._refusals = refusals
         routes.router.add_post("/alerts", self.webhook)
         routes.router.add_post("/alerts/generic", self.generic)
 
@@ -53,13 +56,15 @@ class AlertRoutes:
         if self._token is None:
             return _said(404, "No alerts are taken here: ALERTMANAGER_TOKEN is not set.")
         if not _is_allowed(request, self._token):
+            self._refusals.note(request, "token")
             told = _said(401, "The bearer token is missing or is not ALERTMANAGER_TOKEN.")
             told.headers["WWW-Authenticate"] = "Bearer"
             return told
         if (request.content_length or 0) > BODY_BYTES:
-            return _too_large()
+            return self._too_large(request)
         size = request.content_length or BODY_BYTES
         if self._held + size > self._held_most:
+            self._refusals.note(request, "crowd")
             return _later("More alerts come in than can be written down just now; send them again in a moment.")
         self._held += size
         try:
@@ -72,26 +77,32 @@ class AlertRoutes:
             async with asyncio.timeout(_READ_WITHIN_S):
                 body = await _body(request)
             if body is None:
-                return _too_large()
+                return self._too_large(request)
             payload = read(_json(body), self._handler.rules, self._handler.clock.now())
             if payload.alerts:
                 async with asyncio.timeout(_WRITTEN_WITHIN_S):
                     await self._handler.receive(payload)
         except Refusal as refusal:
-            logger.warning("an alert was refused: %s", refusal)
+            self._refusals.note(request, "malformed")
             return _said(400, str(refusal))
         except web.RequestPayloadError:
             # sent again it is as broken
+            self._refusals.note(request, "malformed")
             return _said(400, "The body is cut or is not packed as its headers say.")
         except (Busy, StoreError) as error:
             return _later(str(error))
         except TimeoutError:
+            self._refusals.note(request, "slow")
             return _later("It took too long; send it again.")
         except Exception:
             # whatever it was, the alert is not written: a 500 would say no more, and this says when to come again
             logger.exception("an alert was not taken")
             return _later("Something went wrong; the bot's log says more.")
         return _said(200, "ok")
+
+    def _too_large(self, request: web.Request) -> web.Response:
+        self._refusals.note(request, "large")
+        return _said(413, "At most 1 MB is taken; let Alertmanager send fewer alerts at once (max_alerts).")
 
 
 def _is_allowed(request: web.Request, token: Secret) -> bool:
@@ -115,10 +126,6 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise Refusal("This is not JSON.") from None
-
-
-def _too_large() -> web.Response:
-    return _said(413, "At most 1 MB is taken; let Alertmanager send fewer alerts at once (max_alerts).")
 
 
 def _later(sentence: str) -> web.Response:

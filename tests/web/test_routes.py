@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from bot.configuration import load
+from bot.ports import Backlog
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack.delivery import SIGNING_SECRET, signed
@@ -150,7 +151,8 @@ async def test_an_offer_that_slack_refused_does_not_silence_the_channel(sandbox:
     ("dead", "told"), [(0, ""), (1, "1 delivery was given up"), (3, "3 deliveries were given up")], ids=str
 )
 async def test_what_was_given_up_is_told_to_whoever_looks_and_to_prometheus(dead: int, told: str) -> None:
-    readiness = Readiness(deliveries={"dead": dead, "waiting": 2})
+    backlog = Backlog(deliveries={"dead": dead, "waiting": 2}, oldest_s={"waiting": 7.0}, overdue_s=0.5)
+    readiness = Readiness(backlog=backlog)
     for who in readiness.last_answers:
         readiness.answered(who)
     server = TestServer(application(readiness, None))
@@ -162,8 +164,11 @@ async def test_what_was_given_up_is_told_to_whoever_looks_and_to_prometheus(dead
         async with session.get(server.make_url("/metrics")) as answer:
             text = await answer.text()
     await server.close()
-    held = {sample.labels["state"]: sample.value for family in parse(text) for sample in family.samples}
-    assert held == {"dead": dead, "waiting": 2, "sending": 0}
+    held = {(sample.name, *sample.labels.values()): sample.value for family in parse(text) for sample in family.samples}
+    for state, many, age_s in (("dead", dead, 0), ("waiting", 2, 7), ("sending", 0, 0)):
+        assert held["mistral_bot_deliveries", state] == many
+        assert held["mistral_bot_delivery_age_seconds", state] == age_s
+    assert held["mistral_bot_clock_overdue_seconds",] == 0.5
 
 
 async def test_before_the_database_was_looked_at_nothing_is_said_of_deliveries() -> None:
@@ -171,5 +176,7 @@ async def test_before_the_database_was_looked_at_nothing_is_said_of_deliveries()
     await server.start_server()
     async with aiohttp.ClientSession() as session, session.get(server.make_url("/metrics")) as answer:
         assert answer.status == 200
-        assert [family.samples for family in parse(await answer.text())] == [[]]
+        samples = {sample.name for family in parse(await answer.text()) for sample in family.samples}
+    assert "mistral_bot_event_loop_lag_seconds_count" in samples
+    assert not samples & {"mistral_bot_deliveries", "mistral_bot_clock_overdue_seconds"}
     await server.close()

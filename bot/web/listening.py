@@ -1,0 +1,60 @@
+"""The port: how many connections there may be, and how long one may take to ask for something."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from bot.errors import SettingsError
+from bot.measures import REFUSALS
+from bot.settings import Settings
+
+_BACKLOG = 256
+# What is under way when the bot ends has so long.
+_CLOSING_S = 2.0
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class _Refused(asyncio.Protocol):
+    """For a connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        REFUSALS.labels("none", "crowd").inc()
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.write(_FULL)
+        transport.close()
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    settings: Settings, routes: web.Application, told: Callable[[int], None] = lambda _: None
+) -> AsyncIterator[None]:
+    """``routes`` at HOST and PORT, which ``told`` hears; raises SettingsError where that is not free.
+
+    Who holds connections open without asking for anything takes neither the bot's file descriptors nor its time.
+    """
+    limits = settings.http
+    runner = web.AppRunner(routes, access_log=None, keepalive_timeout=limits.slow_s, shutdown_timeout=_CLOSING_S)
+    await runner.setup()
+    serving = runner.server
+    assert serving is not None  # noqa: S101 - set up above
+
+    def admitted() -> asyncio.Protocol:
+        return serving() if len(serving.connections) < limits.connections else _Refused()
+
+    try:
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                admitted, settings.host, settings.port, backlog=_BACKLOG, reuse_address=True
+            )
+        except OSError as error:
+            held = f"HOST and PORT hold {settings.host}:{settings.port}"
+            raise SettingsError([f"{held}; they should hold an address that is free: {error.strerror}"]) from error
+        told(server.sockets[0].getsockname()[1])
+        try:
+            yield
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
