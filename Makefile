@@ -2,9 +2,12 @@
 # make sandbox   start the bot in its sandbox
 # make test      all checks and tests that fit in ten minutes
 # make test-cluster   the tests against a real Kubernetes API server (builds it once, about five minutes)
+# make test-image the image's steps carried out without an engine, and what they make (a minute; root on Debian)
 # make test-kill the bot killed at every await of an incident, and around every effect of it, of a mitigation, a bundle
 #                and a postmortem, on SQLite and PostgreSQL, and replicas of it (about thirteen minutes)
 # make bench     measure the goals for time and size (about five minutes); fails where one is missed
+# make audit     known vulnerabilities of what is installed; asks PyPI
+# make sbom      sbom.json, a CycloneDX bill of what the image installs
 # make lock      resolve the dependencies anew
 
 PYTHON ?= python3
@@ -13,7 +16,7 @@ BIN := .venv/bin
 UV := uv==0.13.9
 STAMP := .venv/.installed
 
-.PHONY: install sandbox test test-cluster test-kill bench check lock
+.PHONY: install sandbox test test-cluster test-image test-kill bench check audit sbom lock
 
 install: $(STAMP)
 
@@ -42,12 +45,22 @@ test-cluster: install
 	test "$$(id -u)" != 0 -o ! -f /etc/apt/sources.list.d/debian.sources || tests/cluster/cluster.sh build
 	$(BIN)/pytest tests/cluster --override-ini addopts="--strict-markers --strict-config -ra"
 
+test-image: install
+	$(BIN)/pytest tests/image --override-ini addopts="--strict-markers --strict-config -ra"
+
 test-kill: install
 	KILL_AT=all $(BIN)/pytest -n 2 --dist worksteal tests/kill
 
 bench: install
 	command -v kubectl >/dev/null || tests/install_servers.sh kubernetes-client
 	$(BIN)/python -m bench
+
+audit: install
+	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --requirement requirements.lock --require-hashes --disable-pip
+
+sbom: install
+	$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+	  --output-reproducible --output-file sbom.json
 
 lock:
 	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet $(UV); }

@@ -178,6 +178,18 @@ def _verified(what: str, file: str | None) -> int:
     return 0
 
 
+def _sandbox(scenario: str | None, port: int | None) -> int:
+    """Raises SettingsError in an image, which is built without it."""
+    try:
+        from bot.sandbox.launcher import run
+    except ModuleNotFoundError as missing:
+        if missing.name is None or not missing.name.startswith("bot.sandbox"):
+            raise
+        raise SettingsError(["the sandbox is not part of this installation; a checkout has it"]) from None
+    asyncio.run(run(scenario, port))
+    return 0
+
+
 def _say(line: str) -> None:
     """One line, whatever an upstream put into it and stdout can encode; ``terminal`` would cost a start too much."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -207,10 +219,7 @@ def _main(argv: Sequence[str] | None) -> int:
             print(manifest_text(), end="")
             return 0
         if arguments.command == "sandbox":
-            from bot.sandbox.launcher import run
-
-            asyncio.run(run(arguments.scenario, arguments.port))
-            return 0
+            return _sandbox(arguments.scenario, arguments.port)
         if arguments.command == "evidence" and arguments.what == "verify":
             return _verified("verify", arguments.file)
         settings = load(os.environ)

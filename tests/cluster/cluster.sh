@@ -6,7 +6,7 @@
 #   cluster.sh stop RUN     stop what start started
 set -euo pipefail
 VERSION=1.20.2
-CACHE=${MISTRAL_BOT_CACHE:-/var/cache/mistral-bot}/kubernetes-$VERSION
+CACHE=${MISTRAL_BOT_CACHE:-/var/cache/mistral-bot}/kubernetes-$VERSION-2
 
 build() {
   local packages=(etcd-server openssl curl)
@@ -54,9 +54,9 @@ compile() {
   export GOPATH=$1/gopath GOCACHE=$1/gocache GO111MODULE=off CGO_ENABLED=0 GOFLAGS=
   cd "$GOPATH/src/k8s.io/kubernetes"
   generate_openapi "$1"
-  local program flags="-s -w"
-  flags+=" -X k8s.io/component-base/version.gitVersion=v$VERSION"
-  flags+=" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=20"
+  # helm asks which version it talks to; the package is the vendored one
+  local program flags="-s -w" version=k8s.io/kubernetes/vendor/k8s.io/component-base/version
+  flags+=" -X $version.gitVersion=v$VERSION -X $version.gitMajor=1 -X $version.gitMinor=20"
   mkdir -p "$CACHE"
   for program in kube-apiserver kube-controller-manager; do
     go build -ldflags "$flags" -o "$1/$program" "k8s.io/kubernetes/cmd/$program"

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import os
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from sqlalchemy import update
 
 from bot.domain.runs import Outcome, Run, State
@@ -26,18 +24,11 @@ from tests.cluster.conftest import APPS, Admin, ControlPlane
 from tests.cluster_contract import STRATEGIC, Api, settled
 from tests.databases import copy_of
 from tests.mitigated import ADA, ROBIN, World, world_in
+from tests.role import rules
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
-_README = Path(__file__).parents[2] / "README.md"
 # as long as a real one, so that nothing else is it by chance
 GOOD, BAD = "planted-good-key-93b1f07c2d", "planted-bad-key-5e88a1d94c"
-
-
-def rules() -> list[dict[str, Any]]:
-    found = re.search(r"<!-- role -->\n(.*?)<!-- /role -->", _README.read_text(), re.DOTALL)
-    assert found is not None
-    held: list[dict[str, Any]] = yaml.safe_load(found[1])["rules"]
-    return held
 
 
 @dataclass(kw_only=True)
