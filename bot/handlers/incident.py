@@ -1,9 +1,12 @@
 """What people do to incidents: read, decide (the domain), write once; what must reach others is sent from the store."""
 
+import asyncio
 import logging
+import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from bot.correlation import note
 from bot.domain import acts
@@ -17,7 +20,8 @@ from bot.ports import Clock, Store
 logger = logging.getLogger(__name__)
 
 # Somebody else's change in the same moment is read and decided upon anew; more often than this it is no accident.
-_ATTEMPTS = 8
+_ATTEMPTS = 12
+_STEP_ASIDE_S = 0.02
 # How many clocks are looked at in one transaction.
 _BATCH = 1000
 
@@ -32,6 +36,7 @@ class IncidentHandler:
     clock: Clock
     policy: Policy
     wake: Callable[[], None] = lambda: None
+    _turns: "WeakValueDictionary[int, asyncio.Lock]" = field(default_factory=WeakValueDictionary)
 
     async def declare(self, told: Declaration, actor: str, request: str) -> Incident:
         """The new incident, or the one that the same ``request`` has made before."""
@@ -48,7 +53,15 @@ class IncidentHandler:
 
     async def act(self, number: int, act: Act, request: str | None = None) -> Incident:
         """The incident after ``act``; as it is where the same ``request`` was carried out before."""
-        for _ in range(_ATTEMPTS):
+        # what comes in here at once waits its turn: what is left to meet are other replicas
+        async with self._turn(number):
+            return await self._acted(number, act, request)
+
+    def _turn(self, number: int) -> asyncio.Lock:
+        return self._turns.setdefault(number, asyncio.Lock())
+
+    async def _acted(self, number: int, act: Act, request: str | None) -> Incident:
+        for attempt in range(_ATTEMPTS):
             before = await self.one(number)
             now = self.clock.now()
             try:
@@ -61,6 +74,8 @@ class IncidentHandler:
                     raise
                 return before
             except Conflict:
+                # another replica was first; in step with it this one would be second for ever
+                await asyncio.sleep(random.uniform(0, _STEP_ASIDE_S * attempt))  # noqa: S311 - nothing to be guessed
                 continue
             self.wake()
             return after

@@ -36,6 +36,8 @@ _TIMEOUT_S = 15
 _ATTEMPTS = 3
 # Slack's Retry-After is mostly below this; somebody is waiting for the answer.
 _PATIENCE_S = 30.0
+# A response_url takes five posts, of which each of these may be one.
+_ANSWERED_AGAIN_S = (1.0, 5.0, 15.0, 40.0)
 _METADATA = "mistral_bot_delivery"
 
 
@@ -209,11 +211,19 @@ class SlackMessenger:
         return next((dict(one) for one in found["messages"] if one.get("ts") == ts), None)
 
     async def answer(self, place: Place, reply: Reply) -> None:
-        """A reply that only the person who asked sees."""
-        if place.response_url is not None:
-            await self.respond(place.response_url, reply)
-        else:
-            await self.whisper(place.channel, place.user, reply)
+        """A reply that only the person who asked sees; for a minute where Slack is away, since nothing keeps it."""
+        for pause_s in (*_ANSWERED_AGAIN_S, None):
+            try:
+                if place.response_url is not None:
+                    await self.respond(place.response_url, reply)
+                else:
+                    await self.whisper(place.channel, place.user, reply)
+            except MessageError as error:
+                if pause_s is None or not error.passing:
+                    raise
+                await asyncio.sleep(max(pause_s, error.retry_after_s or 0.0))
+            else:
+                return
 
     async def tell(self, place: Place, sentence: str) -> None:
         await self.answer(place, Reply(template="sentence", context={"sentence": sentence}))

@@ -1,0 +1,72 @@
+"""Many people at once, and a process that stood still: nobody is sent away, and nothing is said twice."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.domain import acts
+from bot.domain.acts import Declaration
+from bot.domain.causes import Severity
+from bot.domain.policy import Policy
+from bot.handlers import delivery as delivering
+from bot.handlers.incident import IncidentHandler
+from bot.sandbox.slack.faults import CUT, HANG
+from bot.slack import messenger as messaging
+from bot.slack.place import Place
+from tests.databases import copy_of, store_at
+from tests.fakes import FakeClock
+from tests.handlers.conftest import HERE, ROBIN, World
+
+
+async def test_forty_who_note_something_at_once_are_all_heard(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = copy_of("PostgreSQL", tmp_path, request)
+    stores = [store_at(url) for _ in range(2)]
+    handlers = [IncidentHandler(store=store, clock=FakeClock(), policy=Policy()) for store in stores]
+    told = Declaration(target="default", title="Completions fail", severity=Severity.P2, channel=HERE)
+    made = await handlers[0].declare(told, ROBIN, "view:1")
+    await asyncio.gather(
+        *(
+            handlers[number % 2].act(
+                made.id,
+                lambda one, now, number=number: acts.note(one, f"note {number}", ROBIN, now),  # type: ignore[misc]
+                f"command:{number}",
+            )
+            for number in range(40)
+        )
+    )
+    texts = sorted(entry.event.text for entry in await stores[0].timeline(made.id) if "note" in entry.event.text)
+    assert texts == sorted(f"note {number}" for number in range(40))
+    for store in stores:
+        await store.close()
+
+
+async def test_what_is_not_sent_within_its_lease_is_given_back_and_sent_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "_LEASE_S", delivering._LEASE_MARGIN_S + 0.2)
+    await world.declare()
+    world.sandbox.slack.faults.add("chat.postMessage", HANG)
+    assert await world.deliveries.send_some()
+    assert (await world.store.waiting()).get("sending", 0) == 0, "given back before another may take it"
+    monkeypatch.undo()
+    await world.settle()
+    assert len(world.said("INC-1")) == len({one.ts for one in world.said("INC-1")})
+    cards = [one for one in world.slack.messages if "*Incident commander*" in one.all_text]
+    assert len(cards) == 1
+
+
+@pytest.mark.parametrize("by_url", [True, False], ids=["by response_url", "by the Web API"])
+async def test_who_asked_is_answered_though_slack_was_away_for_a_moment(
+    world: World, by_url: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messaging, "_ANSWERED_AGAIN_S", (0.01, 0.01))
+    messenger = world.deliveries.messenger
+    assert isinstance(messenger, messaging.SlackMessenger)
+    url = world.slack._response_url(HERE, ROBIN) if by_url else None
+    place = Place(channel=HERE, user=ROBIN, response_url=url)
+    world.sandbox.slack.faults.add("response_url" if by_url else "chat.postEphemeral", CUT)
+    await replace(messenger).tell(place, "here you are")
+    (answer,) = [one for one in world.slack.messages if "here you are" in one.all_text]
+    assert answer.only_for == ROBIN
