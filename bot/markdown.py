@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, TemplateError
 
 from bot import errors
-from bot.render import duration, loader
+from bot.render import duration, environment_for, loader
 
 # What CommonMark and tables read as something else than itself, anywhere and where a line begins.
 _ANYWHERE = re.compile(r"([\\`*_\[\]<>|~&$])")
@@ -91,10 +91,10 @@ def day(at: datetime) -> str:
 
 @cache
 def _environment(folder: Path | None) -> Environment:
-    made = Environment(
+    made = environment_for(folder)(
         loader=loader(folder),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - it is no HTML: finalize escapes every value
+        autoescape=False,
         finalize=_finalized,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -125,6 +125,6 @@ def rendered(name: str, context: dict[str, Any], *, folder: Path | None) -> str:
     """The template of that name under ``postmortem/``; raises TemplateError."""
     try:
         made = _environment(folder).get_template(f"postmortem/{name}").render(context)
-    except (TemplateError, ValueError, TypeError, AttributeError, LookupError) as error:
+    except (TemplateError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise errors.TemplateError(f"the template postmortem/{name} cannot be rendered: {error}") from error
     return re.sub(r"\n{3,}", "\n\n", made).strip("\n") + "\n"

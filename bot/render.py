@@ -57,7 +57,7 @@ class Renderer:
     """Renders replies; ``folder`` is looked in first. Raises TemplateError of :mod:`bot.errors`."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._environment = Environment(
+        self._environment = environment_for(folder)(
             loader=loader(folder),
             undefined=StrictUndefined,
             # Slack's templates end in .j2 and are escaped by ``finalize``, which knows Slack's three characters alone
@@ -117,7 +117,7 @@ class Renderer:
         """Plain text, in which nothing is escaped; ``template`` with its folder, such as ``updates/title.j2``."""
         try:
             rendered = self._plain.get_template(template).render(context)
-        except (TemplateError, ValueError, TypeError, AttributeError, LookupError) as error:
+        except (TemplateError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             raise errors.TemplateError(f"the template {template} cannot be rendered: {error}") from error
         return "\n".join(line.strip() for line in rendered.splitlines()).strip()
 
@@ -131,7 +131,7 @@ class Renderer:
         try:
             rendered = self._environment.get_template(name).render(reply.context)
             return [json.loads(line) for line in rendered.splitlines() if line.strip()]
-        except (TemplateError, ValueError, TypeError, AttributeError, LookupError) as error:
+        except (TemplateError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             raise errors.TemplateError(f"the template {name} cannot be rendered: {error}") from error
 
     def _message(self, name: str, blocks: list[dict[str, Any]], most: int) -> Message:
@@ -159,6 +159,15 @@ def loader(folder: Path | None) -> FileSystemLoader:
     """Of the templates that travel with the bot; ``folder`` is looked in first."""
     own = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
     return FileSystemLoader([*([folder] if folder else []), own])
+
+
+def environment_for(folder: Path | None) -> type[Environment]:
+    """An operator's own templates are read in a sandbox: they see values, and reach neither Python nor the process."""
+    if folder is None:
+        return Environment
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment
 
 
 def escape(text: str) -> str:

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from bot import errors
 from bot.domain.publication import ComponentState, PublicIncident, PublicView
-from bot.render import duration, loader
+from bot.render import duration, environment_for, loader
 from bot.settings import StatusPageSettings
 
 # What XML 1.0 cannot hold, and the marks that turn the direction of text around.
@@ -100,7 +100,7 @@ class Site:
         known = {"page": self.page, "places": places, "words": _WORDS}
         try:
             return environment(self.folder).get_template(f"statuspage/{name}").render({**known, **context})
-        except (TemplateError, ValueError, TypeError, AttributeError, LookupError) as error:
+        except (TemplateError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             raise errors.TemplateError(f"the template statuspage/{name} cannot be rendered: {error}") from error
 
 
@@ -110,7 +110,7 @@ _ORDER = list(ComponentState)
 @cache
 def environment(folder: Path | None) -> Environment:
     """Made when the first page is asked for: a bot that is idle serves none."""
-    made = Environment(
+    made = environment_for(folder)(
         loader=loader(folder),
         undefined=StrictUndefined,
         autoescape=True,
