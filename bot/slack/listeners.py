@@ -131,7 +131,11 @@ class Listeners:
 
     async def click_incident(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
-        place, number, name = _place(body), int(action["value"]), str(action["action_id"])
+        place, value, name = _place(body), str(action.get("value")), str(action["action_id"])
+        if not (value.isascii() and value.isdecimal()):
+            self._start(place, self.messenger.tell(place, "That button is of another version of the bot."), name)
+            return
+        number = int(value)
         request = f"click:{action.get('action_ts')}:{name}:{place.user}"
         work: Coroutine[None, None, None]
         match name:

@@ -1,6 +1,7 @@
 """The Bolt app and its connection to Slack: Socket Mode where there is an app token, else signed HTTP requests."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from slack_sdk.errors import SlackClientError
 from bot.correlation import about, ids, new_request
 from bot.errors import MessageError
 from bot.measures import ACKS
+from bot.ports import Reply
 from bot.settings import Settings
 from bot.slack.listeners import Listeners
 from bot.slack.messenger import SlackMessenger
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _RETRY_S = 5.0
 _HEARTBEAT_S = 10.0
+_ANOTHER_VERSION = "The bot does not understand this form, which another version of it has made. Open it anew."
 _KINDS = frozenset(
     {"command", "event_callback", "block_actions", "view_submission", "view_closed", "message_action", "shortcut"}
 )
@@ -79,6 +82,7 @@ class SlackServer:
             request_verification_enabled=slack.app_token is None,
         )
         self.listeners.register(self.app)
+        self.app.error(self._not_understood)
 
     def _authorized(self) -> AuthorizeResult:
         token = self.settings.slack.bot_token
@@ -89,6 +93,15 @@ class SlackServer:
             bot_id=self._identity.get("bot_id"),
             bot_token=None if token is None else token.reveal(),
         )
+
+    async def _not_understood(self, error: Exception, body: dict[str, Any]) -> BoltResponse:
+        """A listener failed before it said anything: a form tells it, in place of Slack's own "trouble connecting"."""
+        logger.error("what Slack sent was not understood", exc_info=error)
+        if _kind(body) != "view_submission":
+            return BoltResponse(status=200)
+        problem = Reply(template="problem_modal", context={"sentence": _ANOTHER_VERSION})
+        answer = {"response_action": "update", "view": self.messenger.renderer.view(problem)}
+        return BoltResponse(status=200, body=json.dumps(answer), headers={"content-type": ["application/json"]})
 
     async def connect(self) -> None:
         """Learns who the bot is and opens the socket; tries again until both have been done."""

@@ -6,7 +6,7 @@
 #   cluster.sh stop RUN     stop what start started
 set -euo pipefail
 VERSION=1.20.2
-CACHE=${MISTRAL_BOT_CACHE:-/var/cache/mistral-bot}/kubernetes-$VERSION-2
+CACHE=${MISTRAL_BOT_CACHE:-/var/cache/mistral-bot}/kubernetes-$VERSION-3
 
 build() {
   local packages=(etcd-server openssl curl)
@@ -54,9 +54,13 @@ compile() {
   export GOPATH=$1/gopath GOCACHE=$1/gocache GO111MODULE=off CGO_ENABLED=0 GOFLAGS=
   cd "$GOPATH/src/k8s.io/kubernetes"
   generate_openapi "$1"
-  # helm asks which version it talks to; the package is the vendored one
-  local program flags="-s -w" version=k8s.io/kubernetes/vendor/k8s.io/component-base/version
-  flags+=" -X $version.gitVersion=v$VERSION -X $version.gitMajor=1 -X $version.gitMinor=20"
+  # helm asks the server which version it is; what it answers is in the vendored packages, both of them
+  local program package flags="-s -w"
+  for package in component-base/version client-go/pkg/version; do
+    flags+=" -X k8s.io/kubernetes/vendor/k8s.io/$package.gitVersion=v$VERSION"
+    flags+=" -X k8s.io/kubernetes/vendor/k8s.io/$package.gitMajor=1"
+    flags+=" -X k8s.io/kubernetes/vendor/k8s.io/$package.gitMinor=20"
+  done
   mkdir -p "$CACHE"
   for program in kube-apiserver kube-controller-manager; do
     go build -ldflags "$flags" -o "$1/$program" "k8s.io/kubernetes/cmd/$program"

@@ -56,7 +56,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 
 def _require_programs() -> None:
-    cache = Path(os.environ.get("MISTRAL_BOT_CACHE", "/var/cache/mistral-bot"), "kubernetes-1.20.2-2")
+    cache = Path(os.environ.get("MISTRAL_BOT_CACHE", "/var/cache/mistral-bot"), "kubernetes-1.20.2-3")
     missing = [name for name in ("kube-apiserver", "kube-controller-manager") if not (cache / name).exists()]
     if not missing and not any(Path(folder, "etcd").exists() for folder in os.get_exec_path()):
         missing.append("etcd (Debian package etcd-server)")
