@@ -44,12 +44,13 @@ class SqlDatabase:
             await self.engine.dispose()
 
     async def used(self) -> None:
-        """Raises StoreError, with a sentence, where there is nothing to read: not there, never used, or not as new."""
+        """Raises StoreError, with a sentence, where there is nothing to read: not there, never used, or too old."""
         held = (await self.state()).migration
         if held is None:
             where = f"at {self._file} " if self._file else ""
             raise StoreError(f"There is no database {where}that the bot has used; run the bot, or check DATABASE_URL.")
-        if held != REVISION:
+        # migrations only add: what a newer bot has made is read as it is
+        if held < REVISION:
             raise StoreError(
                 f"The database is at migration {held} and this bot needs {REVISION}; start the bot of this version."
             )

@@ -11,8 +11,10 @@ from sqlalchemy import Connection, insert, inspect, select, text
 
 from bot.domain import acts, mitigation
 from bot.domain.timeline import FIRST_HASH, seal
+from bot.errors import StoreError
 from bot.store.columns import metadata
 from bot.store.engine import make_engine
+from bot.store.inspection import SqlDatabase
 from bot.store.migrate import migrate, revision, upgrade
 from bot.store.rows import delivery_row, entry_row, incident_row
 from bot.store.tables import REVISION, deliveries, incidents, switches, timeline
@@ -127,3 +129,69 @@ async def test_a_bot_that_is_taken_back_starts_on_the_database_of_the_newer_one(
         assert await revision(store.engine) == "9999", "and leaves it as it is"
     finally:
         await store.close()
+
+
+def shape(connection: Connection) -> dict[str, dict[str, tuple[str, bool, bool]]]:
+    """Of each table each column's (type, whether it may be NULL, whether it has a default of the server's)."""
+    seen = inspect(connection)
+    return {
+        table: {
+            column["name"]: (str(column["type"]), bool(column["nullable"]), column["default"] is not None)
+            for column in seen.get_columns(table)
+        }
+        for table in seen.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def unique(connection: Connection) -> set[tuple[str, ...]]:
+    seen = inspect(connection)
+    return {
+        (table, *sorted(one["column_names"]))
+        for table in seen.get_table_names()
+        for one in seen.get_unique_constraints(table)
+    }
+
+
+def revisions() -> list[str]:
+    return [f"{number:04d}" for number in range(1, int(REVISION) + 1)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("newer", revisions()[1:])
+async def test_a_migration_only_adds_so_that_the_version_before_goes_on_beside_it(
+    newer: str, kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Expand, then contract: what the former version writes has to fit; what it reads has to be there."""
+    url, older = empty(kind, tmp_path, request), f"{int(newer) - 1:04d}"
+    upgrade(url, older)
+    before, kept = await looked_at(url, shape), await looked_at(url, unique)
+    upgrade(url, newer)
+    after, now = await looked_at(url, shape), await looked_at(url, unique)
+    for table, columns in before.items():
+        for name, (held_as, nullable, _) in columns.items():
+            assert name in after[table], f"{table}.{name} is gone"
+            assert after[table][name][0] == held_as, f"{table}.{name} holds something else"
+            assert after[table][name][1] or not nullable, f"{table}.{name} may no longer be NULL"
+        for name, (_, nullable, has_default) in after[table].items():
+            assert name in columns or nullable or has_default, f"{table}.{name} is new and has to be written"
+    assert {one for one in now if one[0] in before} <= kept, "a table that was there takes less"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_command_line_reads_what_a_newer_bot_has_made(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = copy_of(kind, tmp_path, request)
+    database = SqlDatabase(url)
+    try:
+        for held, fits in (("9999", True), (REVISION, True), ("0001", False)):
+            async with database.engine.begin() as connection:
+                await connection.execute(text("UPDATE alembic_version SET version_num = :held"), {"held": held})
+            if fits:
+                await database.used()
+            else:
+                with pytest.raises(StoreError, match="start the bot of this version"):
+                    await database.used()
+    finally:
+        await database.close()
