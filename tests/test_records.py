@@ -248,9 +248,9 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     )
 
 
-async def test_a_database_of_another_migration_or_of_none_is_not_read(bot: Bot) -> None:
+async def test_a_database_of_an_older_migration_or_of_none_is_not_read(bot: Bot) -> None:
     for statement, told in (
-        ("UPDATE alembic_version SET version_num = '9999'", "at migration 9999"),
+        ("UPDATE alembic_version SET version_num = '0001'", "at migration 0001"),
         ("DROP TABLE alembic_version", "that the bot has used"),
     ):
         await bot.tamper(statement)
