@@ -264,7 +264,11 @@ class SlackMessenger:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.post(
-                    url, json=body, proxy=proxy_for(url, self.network), ssl=self.client.ssl or True
+                    url,
+                    json=body,
+                    proxy=proxy_for(url, self.network),
+                    ssl=self.client.ssl or True,
+                    allow_redirects=False,
                 ) as response,
             ):
                 if response.status != 200:

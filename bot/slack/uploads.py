@@ -53,7 +53,13 @@ async def _send(client: AsyncWebClient, network: Network, url: str, content: byt
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, data=content, proxy=proxy_for(url, network), ssl=client.ssl or True) as answer,
+            session.post(
+                url,
+                data=content,
+                proxy=proxy_for(url, network),
+                ssl=client.ssl or True,
+                allow_redirects=False,
+            ) as answer,
         ):
             if answer.status != 200:
                 raise MessageError(f"Slack did not take the file ({answer.status})", f"http_{answer.status}")
