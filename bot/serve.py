@@ -44,11 +44,12 @@ from bot.running import Bot, working
 from bot.settings import Settings
 from bot.slack.approvers import Approvers
 from bot.slack.audiences import Audiences
+from bot.slack.client import web_client
 from bot.slack.forms import Forms
 from bot.slack.home import Home
 from bot.slack.incidents import SlackIncidents
 from bot.slack.listeners import Listeners
-from bot.slack.messenger import SlackMessenger, web_client
+from bot.slack.messenger import SlackMessenger
 from bot.slack.mitigation_forms import MitigationForms
 from bot.slack.mitigations import SlackMitigations
 from bot.slack.server import SlackServer

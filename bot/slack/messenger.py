@@ -6,7 +6,6 @@ to repeat later (429) is, where that is soon.
 
 import asyncio
 import logging
-import ssl
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,7 +22,7 @@ from bot.errors import MessageError
 from bot.measures import SLACK_CALLS
 from bot.ports import File, MessageRef, Reply
 from bot.render import Renderer
-from bot.settings import Network, Settings
+from bot.settings import Network
 from bot.slack.place import Place
 from bot.slack.uploads import UNREACHABLE, file_names, upload
 
@@ -32,31 +31,12 @@ logger = logging.getLogger(__name__)
 # Slack: about one message a second and channel.
 _PACE_S = 1.0
 _PACED_CHANNELS = 1000
-_TIMEOUT_S = 15
 _ATTEMPTS = 3
 # Slack's Retry-After is mostly below this; somebody is waiting for the answer.
 _PATIENCE_S = 30.0
 # A response_url takes five posts, of which each of these may be one.
 _ANSWERED_AGAIN_S = (1.0, 5.0, 15.0, 40.0)
 _METADATA = "mistral_bot_delivery"
-
-
-def web_client(settings: Settings, *, timeout_s: int = _TIMEOUT_S) -> AsyncWebClient:
-    """A client of Slack's Web API with the settings' token, proxy and certificates."""
-    slack, network = settings.slack, settings.network
-    proxy = proxy_for(slack.api_url, network)
-    client = AsyncWebClient(
-        token=None if slack.bot_token is None else slack.bot_token.reveal(),
-        base_url=slack.api_url,
-        timeout=timeout_s,
-        proxy=proxy,
-        ssl=ssl.create_default_context(cafile=str(network.ca_file)) if network.ca_file else None,
-        trust_env_in_session=False,
-        retry_handlers=[],
-    )
-    # without one it looks in the environment itself, and knows no NO_PROXY
-    client.proxy = proxy
-    return client
 
 
 @dataclass(frozen=True)

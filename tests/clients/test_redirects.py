@@ -15,7 +15,8 @@ from bot.errors import BotError
 from bot.ports import File, MessageRef, Reply
 from bot.render import Renderer
 from bot.settings import Network
-from bot.slack.messenger import SlackMessenger, web_client
+from bot.slack.client import web_client
+from bot.slack.messenger import SlackMessenger
 from bot.slack.uploads import upload
 from tests.clusters import cluster_at
 

@@ -20,7 +20,8 @@ from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message, Workspace
 from bot.sandbox.slack.faults import CUT, LOST, late, rate_limited, server_error
-from bot.slack.messenger import SlackMessenger, web_client
+from bot.slack.client import web_client
+from bot.slack.messenger import SlackMessenger
 from bot.store.sql import SqlStore
 from tests.databases import copy_of, store_at
 from tests.fakes import FakeClock

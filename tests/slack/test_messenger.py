@@ -13,7 +13,8 @@ from bot.render import Renderer
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack.faults import rate_limited, server_error
-from bot.slack.messenger import SlackMessenger, web_client
+from bot.slack.client import web_client
+from bot.slack.messenger import SlackMessenger
 
 SENTENCE = Reply(template="sentence", context={"sentence": "hello"})
 CHANNEL = "C0INCIDENTS"
