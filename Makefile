@@ -6,6 +6,7 @@
 # make test-kill the bot killed at every await of an incident, and around every effect of it, of a mitigation, a bundle
 #                and a postmortem, on SQLite and PostgreSQL, and replicas of it (about thirteen minutes)
 # make bench     measure the goals for time and size (about five minutes); fails where one is missed
+# make soak      three replicas in faults for five minutes, and a day's work in forty: nothing lost, doubled or grown
 # make audit     known vulnerabilities of what is installed; asks PyPI
 # make sbom      sbom.json, a CycloneDX bill of what the image installs
 # make lock      resolve the dependencies anew
@@ -16,7 +17,7 @@ BIN := .venv/bin
 UV := uv==0.13.9
 STAMP := .venv/.installed
 
-.PHONY: install sandbox test test-cluster test-image test-kill bench check audit sbom lock
+.PHONY: install sandbox test test-cluster test-image test-kill bench soak check audit sbom lock
 
 install: $(STAMP)
 
@@ -54,6 +55,9 @@ test-kill: install
 bench: install
 	command -v kubectl >/dev/null || tests/install_servers.sh kubernetes-client
 	$(BIN)/python -m bench
+
+soak: install
+	$(BIN)/python -m bench --long
 
 audit: install
 	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --requirement requirements.lock --require-hashes --disable-pip

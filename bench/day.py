@@ -1,12 +1,11 @@
 """Do memory and open files stay flat over a day's work, done in minutes: 100,000 commands and 5,000 triages?
 
-`python -m bench.day [SHARE]`: 1 by default, all of it. One bot over SQLite and the sandbox's Slack; triages of eight
-targets at a time, whose cards go to as many channels, since Slack takes one message a second in each.
+One bot over SQLite and the sandbox's Slack; triages of eight targets at a time, whose cards go to as many channels,
+since Slack takes one message a second in each.
 """
 
 import asyncio
 import statistics
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from bench.figures import Figure, bot, end, memory_mb, table
+from bench.figures import Figure, bot, end, memory_mb
 from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
@@ -117,9 +116,3 @@ def _flat(what: str, samples: list[tuple[float, int]]) -> list[Figure]:
         Figure(what=f"{what}: memory, growth in the second half", value=growth(memory), unit="MB", limit=GROWTH_MB),
         Figure(what=f"{what}: open files, growth", value=growth(files), unit="", limit=GROWTH_FILES),
     ]
-
-
-if __name__ == "__main__":
-    measured = asyncio.run(measure(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0))
-    print(table(measured))
-    sys.exit(not all(figure.kept for figure in measured))

@@ -1,13 +1,12 @@
 """Does any command, message or reminder get lost or doubled while replicas die, stand still and are replaced?
 
-`python -m bench.soak [SECONDS]` (300 by default): three replicas as processes over a real PostgreSQL and the sandbox's
-Slack, twenty commands a second. In turn one is killed, one is paused, one is rolled to a newer version with a newer
-schema, PostgreSQL is restarted and Slack cut. Then every invariant is looked up in the database and in what Slack got.
+Three replicas as processes over a real PostgreSQL and the sandbox's Slack, twenty commands a second. In turn one is
+killed, one is paused, all are rolled to a newer version with a newer schema, PostgreSQL is restarted and Slack cut.
+Then every invariant is looked up in the database and in what Slack got.
 """
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 import yaml
 from sqlalchemy import select
 
-from bench.figures import Figure, end, table
+from bench.figures import Figure, end
 from bot.domain.scopes import SCOPES
 from bot.handlers.records import verified
 from bot.sandbox.launcher import Sandbox, free_port
@@ -313,11 +312,4 @@ async def _figures(seconds: float, sandbox: Sandbox, store: SqlStore, story: Sto
 
 async def measure(seconds: float = 300) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        os.chmod(folder, 0o711)  # noqa: PTH101, S103 - PostgreSQL runs as a user of its own
         return await soak(seconds, Path(folder), paused_s=60 if seconds >= 300 else seconds / 5, cut_s=seconds / 10)
-
-
-if __name__ == "__main__":
-    measured = asyncio.run(measure(float(sys.argv[1]) if len(sys.argv) > 1 else 300))
-    print(table(measured))
-    sys.exit(not all(figure.kept for figure in measured))

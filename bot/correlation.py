@@ -8,8 +8,9 @@ import contextlib
 import uuid
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 
-_IDS: ContextVar[Mapping[str, str]] = ContextVar("correlation", default={})  # noqa: B039 - nobody changes it
+_IDS: ContextVar[Mapping[str, str]] = ContextVar("correlation", default=MappingProxyType({}))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any, cast
 
 
 @contextlib.contextmanager
@@ -11,7 +12,7 @@ def without(package: str) -> Iterator[None]:
     hidden = package not in sys.modules
     if hidden:
         # as Python itself marks what must not be imported
-        sys.modules[package] = None  # type: ignore[assignment]
+        cast("dict[str, Any]", sys.modules)[package] = None
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from dataclasses import fields, is_dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from bot.correlation import ids
 from bot.domain.redaction import mask, redact
@@ -15,6 +16,7 @@ from bot.hiding import without
 from bot.settings import Settings
 from bot.variables import LogFormat, Secret
 
+_SHORTEST_PASSWORD = 8
 _Event = MutableMapping[str, Any]
 # Whatever ends a line for a terminal or a collector: what an upstream or a person said must not pass for a record.
 _LINE_ENDS = {
@@ -90,8 +92,11 @@ def _structlog() -> Any:
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """The settings' own secrets."""
-    return tuple(secret.reveal() for secret in _secrets(settings))
+    """The settings' own secrets, the database's password among them."""
+    held = [secret.reveal() for secret in _secrets(settings)]
+    password = unquote(urlsplit(settings.database_url).password or "")
+    # a word of the language, put where a password belongs, is no secret, and masking it would take text apart
+    return (*held, password) if len(password) >= _SHORTEST_PASSWORD else tuple(held)
 
 
 def _secrets(value: object) -> Iterator[Secret]:

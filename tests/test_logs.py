@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+from urllib.parse import quote
 
 import pytest
 
@@ -14,7 +15,12 @@ from bot.logs import RedactingFormatter
 from tests.planted import PLANTED
 
 KEY = "mistral-key-of-the-service-1234"
-ENVIRON = {"MISTRAL_API_KEY": KEY, "SLACK_BOT_TOKEN": "xoxb-1-2-abcdefghijkl"}
+PASSWORD = "odd/word of the database"
+ENVIRON = {
+    "MISTRAL_API_KEY": KEY,
+    "SLACK_BOT_TOKEN": "xoxb-1-2-abcdefghijkl",
+    "DATABASE_URL": f"postgresql+psycopg://bot:{quote(PASSWORD, safe='')}@db/bot",
+}
 
 
 @pytest.fixture(params=["console", "json"])
@@ -70,7 +76,7 @@ def test_nothing_that_somebody_has_said_passes_for_a_record(formatter: Redacting
 
 
 def test_secrets_are_masked_in_words_in_ids_and_in_tracebacks(formatter: RedactingFormatter) -> None:
-    for secret in (KEY, ENVIRON["SLACK_BOT_TOKEN"], *PLANTED.values()):
+    for secret in (KEY, PASSWORD, ENVIRON["SLACK_BOT_TOKEN"], *PLANTED.values()):
         with about(request=f"x {secret}"):
             told = formatter.format(record("it says %s", secret, error=raised(f"Bearer {secret}")))
         assert secret not in told

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 from aiohttp import web
 
@@ -37,8 +38,7 @@ async def listening(
     limits = settings.http
     runner = web.AppRunner(routes, access_log=None, keepalive_timeout=limits.slow_s, shutdown_timeout=_CLOSING_S)
     await runner.setup()
-    serving = runner.server
-    assert serving is not None  # noqa: S101 - set up above
+    serving = cast(web.Server, runner.server)  # which setup has made
 
     def admitted() -> asyncio.Protocol:
         return serving() if len(serving.connections) < limits.connections else _Refused()
