@@ -19,8 +19,8 @@ from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 
 COMMANDS, TRIAGES = 100_000, 5_000
-_TARGETS, _AT_ONCE, _SAMPLES = 8, 20, 40
-_CHANNELS_EACH = 5
+_TARGETS, _AT_ONCE, _SAMPLES = 3, 20, 40
+_CHANNELS_EACH = 60
 # Promised of the second half.
 GROWTH_MB, GROWTH_FILES = 10.0, 10.0
 

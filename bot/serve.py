@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
@@ -71,7 +72,7 @@ logger = logging.getLogger(__name__)
 
 # A process that is told to end has ten seconds: what is being sent comes first, then what people have asked for.
 _DRAIN_S = 6.0
-# Somebody waits for the card, which is worth more than its form being filled in later.
+# Somebody waits for the card: a slow database goes on beside it, and its form is filled in once that has ended.
 _KEPT_WITHIN_S = 0.1
 
 
@@ -117,7 +118,9 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
     actions = ActionHandler(store=store, clock=asks.clock, policy=settings.policy, wake=wake)
     acts = SlackIncidents(handler=incidents, messenger=messenger)
     listeners = Listeners(
-        triage=SlackTriage(handler=triage, health_probe=MISTRAL_API, messenger=messenger, keep=_keeper(store, asks)),
+        triage=SlackTriage(
+            handler=triage, health_probe=MISTRAL_API, messenger=messenger, keep=_keeper(store, asks, tasks)
+        ),
         incidents=acts,
         forms=_forms(settings, acts),
         updates=_updates(settings, acts, triage, tuple(page.name for page in deliveries.pages)),
@@ -276,16 +279,22 @@ def _in_slack(
     return SlackMitigations(handler=handler, incidents=incidents, messenger=messenger, approvers=approvers, forms=forms)
 
 
-def _keeper(store: Store, asks: Prober) -> Callable[[TriageReport], Awaitable[str]]:
-    async def keep(report: TriageReport) -> str:
+def _keeper(store: Store, asks: Prober, tasks: Tasks) -> Callable[[TriageReport], Awaitable[str]]:
+    async def stored(report: TriageReport, identity: str, done: asyncio.Event) -> None:
         try:
-            async with asyncio.timeout(_KEPT_WITHIN_S):
-                return await store.keep_triage(report.as_kept(), target=report.target, at=asks.clock.now())
+            await store.keep_triage(report.as_kept(), target=report.target, at=asks.clock.now(), identity=identity)
         except StoreError as error:
             logger.warning("a triage was not kept: %s", error)
-        except TimeoutError:
-            logger.warning("a triage was not kept: the database is slow")
-        return ""
+        finally:
+            done.set()
+
+    async def keep(report: TriageReport) -> str:
+        identity, done = uuid.uuid4().hex, asyncio.Event()
+        tasks.start(stored(report, identity, done), "keeping a triage")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_KEPT_WITHIN_S):
+                await done.wait()
+        return identity
 
     return keep
 

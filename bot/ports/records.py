@@ -165,8 +165,10 @@ class Store(Runs, Alerts, Watches, Publications, Aftermath, Protocol):
     async def revive(self) -> int:
         """Makes dead deliveries wait again; how many."""
 
-    async def keep_triage(self, report: Mapping[str, Any], *, target: str, at: datetime) -> str:
-        """Keeps a triage's JSON; its id."""
+    async def keep_triage(
+        self, report: Mapping[str, Any], *, target: str, at: datetime, identity: str | None = None
+    ) -> str:
+        """Keeps a triage's JSON; its id, which is ``identity`` where there is one already."""
 
     async def triage(self, identity: str) -> Mapping[str, Any] | None: ...
 

@@ -29,6 +29,8 @@ class StoredAlerts(ReceivedAlerts):
 
     async def work_alerts(self, now: datetime, decide: Decide, *, limit: int) -> int:
         waits = or_(alert_keys.c.waiting, alert_keys.c.ask_at <= now)
+        if not await self._any(select(alert_keys).where(waits)):
+            return 0
         due = select(alert_keys).where(waits).order_by(alert_keys.c.key).limit(limit)
         async with self._writing() as connection:
             rows = (await connection.execute(due.with_for_update(skip_locked=True))).mappings().all()
@@ -43,7 +45,10 @@ class StoredAlerts(ReceivedAlerts):
 
     async def claim_alert_triages(self, now: datetime, *, limit: int, lease_s: float) -> Sequence[AlertKey]:
         free = or_(alert_keys.c.lease_until.is_(None), alert_keys.c.lease_until <= self._lease_clock(now))
-        due = select(alert_keys).where(alert_keys.c.triage_at <= now, free).order_by(alert_keys.c.key).limit(limit)
+        wanted = select(alert_keys).where(alert_keys.c.triage_at <= now, free)
+        if not await self._any(wanted):
+            return []
+        due = wanted.order_by(alert_keys.c.key).limit(limit)
         async with self._writing() as connection:
             rows = (await connection.execute(due.with_for_update(skip_locked=True))).mappings().all()
             taken = alert_keys.c.key.in_([row["key"] for row in rows])

@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, func, literal
+from sqlalchemy import ColumnElement, DateTime, Select, func, literal
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.store.columns import Moment
@@ -20,6 +21,14 @@ class Base(ABC):
 
     @abstractmethod
     def _reading(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+    async def _any(self, query: Select[Any]) -> bool:
+        """Whether ``query`` finds something: whoever looks every few seconds, mostly in vain, writes only then.
+
+        A file has one writer at a time, and a transaction lasts for some turns of the event loop.
+        """
+        async with self._reading() as connection:
+            return (await connection.execute(query.limit(1))).first() is not None
 
     def _lease_clock(self, now: datetime, *, plus_s: float = 0.0) -> ColumnElement[datetime]:
         """What leases are measured by: one clock for all replicas, or else the fastest would take what others hold."""

@@ -78,9 +78,8 @@ class StoredCollections(Base):
         )
         free = or_(collections.c.state == State.WAITING.value, lost)
         first = select(collections.c.id).where(free).order_by(collections.c.requested_at).limit(1)
-        async with self._reading() as connection:
-            if (await connection.execute(first)).first() is None:
-                return None
+        if not await self._any(first):
+            return None
         chosen = first.with_for_update(skip_locked=True).cte("chosen")
         claimed = (
             update(collections)

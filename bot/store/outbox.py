@@ -38,10 +38,11 @@ class Outbox(Base):
             and_(deliveries.c.state.in_(WAITING), deliveries.c.due_at <= now),
             and_(deliveries.c.state.in_(SENDING), deliveries.c.lease_until <= self._lease_clock(now)),
         )
+        due = select(deliveries.c.seq).where(ready, ~overtakes, *_in(lane))
+        if not await self._any(due):
+            return []
         chosen = (
-            select(deliveries.c.seq)
-            .where(ready, ~overtakes, *_in(lane))
-            .order_by(deliveries.c.priority, deliveries.c.seq)
+            due.order_by(deliveries.c.priority, deliveries.c.seq)
             .limit(limit)
             .with_for_update(skip_locked=True)
             # as a mere subquery it might be run, and lock, once for each row

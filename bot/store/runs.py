@@ -75,9 +75,11 @@ class StoredRuns(Base):
 
     async def claim_runs(self, now: datetime, *, limit: int, lease_s: float) -> Sequence[Run]:
         free = or_(runs.c.lease_until.is_(None), runs.c.lease_until <= self._lease_clock(now))
+        wanted = select(runs.c.id).where(runs.c.state.in_(_WORKED_ON), free)
+        if not await self._any(wanted):
+            return []
         chosen = (
-            select(runs.c.id)
-            .where(runs.c.state.in_(_WORKED_ON), free)
+            wanted
             # whoever was put off last comes last
             .order_by(runs.c.lease_until.nulls_first(), runs.c.requested_at)
             .limit(limit)
@@ -104,9 +106,10 @@ class StoredRuns(Base):
         await self._lease(run, now, pause_s)
 
     async def tick_runs(self, now: datetime, work: Callable[[Run], RunChange | None], *, limit: int) -> int:
-        due = (select(runs).where(runs.c.due_at <= now).order_by(runs.c.due_at).limit(limit)).with_for_update(
-            skip_locked=True
-        )
+        waiting = select(runs).where(runs.c.due_at <= now)
+        if not await self._any(waiting):
+            return 0
+        due = waiting.order_by(runs.c.due_at).limit(limit).with_for_update(skip_locked=True)
         async with self._writing() as connection:
             found = [run_of(row) for row in (await connection.execute(due)).mappings()]
             # two that tick hold several incidents each, and must not wait for each other

@@ -84,13 +84,10 @@ class SqlStore(
             return await change_incident(connection, before, change, now)
 
     async def tick(self, now: datetime, work: Callable[[Incident], Change | None], *, limit: int) -> int:
-        due = (
-            select(incidents)
-            .where(incidents.c.due_at <= now)
-            .order_by(incidents.c.due_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
+        waiting = select(incidents).where(incidents.c.due_at <= now)
+        if not await self._any(waiting):
+            return 0
+        due = waiting.order_by(incidents.c.due_at).limit(limit).with_for_update(skip_locked=True)
         async with self._writing() as connection:
             found = [incident_of(row) for row in (await connection.execute(due)).mappings()]
             changed = [(before, work(before)) for before in found]
@@ -138,8 +135,10 @@ class SqlStore(
         async with self._reading() as connection:
             return [entry_of(row) for row in (await connection.execute(query)).mappings()]
 
-    async def keep_triage(self, report: Mapping[str, Any], *, target: str, at: datetime) -> str:
-        identity = uuid.uuid4().hex
+    async def keep_triage(
+        self, report: Mapping[str, Any], *, target: str, at: datetime, identity: str | None = None
+    ) -> str:
+        identity = identity or uuid.uuid4().hex
         async with self._writing() as connection:
             await connection.execute(insert(triages).values(id=identity, target=target, at=at, report=dict(report)))
         return identity
