@@ -150,11 +150,11 @@ class HttpLimits:
     """
 
     connections: int = 1_000
-    """All of them together; one more is closed at once."""
+    """All of them together; for one more the oldest is closed."""
     slow_s: int = 75
     """A connection that has sent no whole request for so long is closed; above what load balancers keep idle."""
     pages_per_second: int = 5_000
-    """The status page, its feed and API, health and metrics."""
+    """The status page, its feed and API; and once more as many for health and metrics."""
     slack_per_second: int = 2_500
     alerts_per_second: int = 2_500
 

@@ -1,4 +1,4 @@
-"""What every route is held to: a rate, and an id and a count for each request; a refusal is counted, its body not read.
+"""What every route is held to: a rate, an id and a count for each request; a refusal is counted, its body not read.
 
 A body's size and time are the routes' own, who know what is sent to them.
 """
@@ -18,6 +18,8 @@ from bot.settings import HttpLimits
 logger = logging.getLogger(__name__)
 
 _NO_ROUTE = "none"
+# What the cluster asks: a crowd at the status page must not look as if the bot were dead.
+_INSIDE = frozenset({"/healthz", "/readyz", "/metrics"})
 # The log says that something is refused at most so often: anybody may cause it.
 _TOLD_EVERY_S = 10.0
 _BURST_S = 2.0
@@ -69,18 +71,24 @@ class Refusals:
 
 def limited(limits: HttpLimits, refusals: Refusals) -> Middleware:
     """The middleware: nothing of a request is read before it has passed."""
-    pages, slack, alerts = (
-        Rate(each) for each in (limits.pages_per_second, limits.slack_per_second, limits.alerts_per_second)
-    )
+    pages, inside = Rate(limits.pages_per_second), Rate(limits.pages_per_second)
+    slack, alerts = Rate(limits.slack_per_second), Rate(limits.alerts_per_second)
+
+    def rate_of(route: str) -> Rate:
+        if route.startswith("/slack"):
+            return slack
+        if route.startswith("/alerts"):
+            return alerts
+        return inside if route in _INSIDE else pages
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = route_of(request)
-        rate = slack if route.startswith("/slack") else alerts if route.startswith("/alerts") else pages
+        rate = rate_of(route)
         with about(request=new_request()):
             if not rate.take():
                 refusals.note(request, "rate")
-                response: web.StreamResponse = _too_many(again=rate is not pages)
+                response: web.StreamResponse = _too_many(again=rate in (slack, alerts))
             else:
                 response = await _answered(request, handler, route)
         ANSWERS.labels(route, str(response.status)).inc()

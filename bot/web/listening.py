@@ -14,17 +14,6 @@ from bot.settings import Settings
 _BACKLOG = 256
 # What is under way when the bot ends has so long.
 _CLOSING_S = 2.0
-_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-class _Refused(asyncio.Protocol):
-    """For a connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        REFUSALS.labels("none", "crowd").inc()
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.write(_FULL)
-        transport.close()
 
 
 @contextlib.asynccontextmanager
@@ -41,7 +30,11 @@ async def listening(
     serving = cast(web.Server, runner.server)  # which setup has made
 
     def admitted() -> asyncio.Protocol:
-        return serving() if len(serving.connections) < limits.connections else _Refused()
+        if len(held := serving.connections) >= limits.connections:
+            # not the newcomer, which may be the cluster asking whether the bot lives: the oldest, which is mostly idle
+            held[0].force_close()
+            REFUSALS.labels("none", "crowd").inc()
+        return serving()
 
     try:
         try:
