@@ -86,13 +86,16 @@ async def test_a_kill_at_any_effect_changes_nothing_twice_and_loses_nothing(stag
     Every second one on PostgreSQL: what is sent to the cluster, and when, is the same on both.
     """
     stage, seeded, kills = await stage_of(KINDS[part]), random.Random(SEED + part), 0  # noqa: S311 - as above
+    undisturbed = [one.effects for one in await stage.played() if one is not None]
     for effect in count(1 + part, PARTS):
         near = [At(effect, seeded.randint(0, NEAR)) for _ in ACTS]
         killed = (await stage.played(lambda index: near[index] if index else None)).count(None)  # noqa: B023
         if not killed:
             break
         kills += killed
-    assert kills >= 80
+    # an act has not as many effects each time: how often it looks, and finds something to write, is the clock's
+    assert kills >= 0.8 * sum(len(range(1 + part, many + 1, PARTS)) for many in undisturbed[1:])
+    assert kills >= 50
 
 
 @pytest.mark.parametrize(("kind", "before"), AROUND)
