@@ -72,11 +72,11 @@ async def test_a_kill_at_some_points_loses_nothing_and_doubles_nothing(stage_of:
 async def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(stage_of: StageOf, part: int) -> None:
     """Each story has a kill in every act: in the first at its first point, and so on until no act has as many.
 
-    It ends with the last act that may have as many. Of the few acts that have very many every third one is taken.
+    It ends with the last act that may have as many. Of the few acts that have very many every sixth one is taken.
     """
     stage, kills = await stage_of("SQLite"), 0
     usual = [one.points for one in await stage.played(lambda _: None) if one is not None]
-    for point in chain(range(1 + part, DENSE, PARTS), count(DENSE + 3 * part, 3 * PARTS)):
+    for point in chain(range(1 + part, DENSE, PARTS), count(DENSE + 6 * part, 6 * PARTS)):
         acts = max((1 + index for index, most in enumerate(usual) if most + MORE >= point), default=1)
         killed = (await stage.played(lambda _: point, acts=acts)).count(None)  # noqa: B023 - called at once
         if not killed:
