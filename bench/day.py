@@ -14,7 +14,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench.figures import Figure, bot, end, memory_mb
 from bot.domain.scopes import SCOPES
@@ -30,14 +32,13 @@ _RATE = 100.0
 GROWTH_MB, GROWTH_FILES = 10.0, 10.0
 
 
-async def measure(share: float = 1.0) -> list[Figure]:
-    commands, triages = int(COMMANDS * share), int(TRIAGES * share)
+async def measure() -> list[Figure]:
     async with _working() as (sandbox, pid):
-        what = f"{commands:,} commands"
-        figures = _flat(what, await _sampled(pid, commands, _AT_ONCE, lambda one: _command(sandbox, one), _RATE))
-        what = f"{triages:,} triages"
-        figures += _flat(what, await _sampled(pid, triages, _TARGETS, lambda one: _triage(sandbox, one), _RATE))
-    return figures
+        commands = await _sampled(pid, COMMANDS, _AT_ONCE, lambda number: _command(sandbox, number))
+        triages = await _sampled(pid, TRIAGES, _TARGETS, lambda number: _triage(sandbox, number))
+        ran = await _diagnosed(sandbox)
+    assert ran >= TRIAGES, f"only {ran} triages were run"
+    return [*_flat(f"{COMMANDS:,} commands", commands), *_flat(f"{TRIAGES:,} triages", triages)]
 
 
 @asynccontextmanager
@@ -64,20 +65,44 @@ async def _working() -> AsyncIterator[tuple[Sandbox, int]]:
 
 
 async def _sampled(
-    pid: int, count: int, at_once: int, does: Callable[[int], Coroutine[None, None, None]], per_second: float
+    pid: int, count: int, at_once: int, does: Callable[[int], Coroutine[None, None, None]]
 ) -> list[tuple[float, int]]:
-    """(MB, open files) as ``does`` is done ``count`` times, so many at once and in a second at most."""
-    samples, numbers, began = [], iter(range(count)), time.monotonic()
+    """(MB, open files) at rest, each time that a part of the ``count`` is done, ``at_once`` beside each other."""
+    samples = []
+    for first in range(0, count, part := max(at_once, count // _SAMPLES)):
+        began, numbers = time.monotonic(), range(first, min(count, first + part))
 
-    async def worker() -> None:
-        for number in numbers:
-            await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
-            await does(number)
-            if number % max(1, count // _SAMPLES) == 0:
-                samples.append((memory_mb(pid), len(list(Path(f"/proc/{pid}/fd").iterdir()))))  # noqa: ASYNC240
+        async def worker(place: int, numbers: range = numbers, began: float = began) -> None:
+            for number in numbers[place::at_once]:
+                await asyncio.sleep(max(0.0, began + (number - numbers[0]) / _RATE - time.monotonic()))
+                await does(number)
 
-    await asyncio.gather(*(worker() for _ in range(at_once)))
+        await asyncio.gather(*(worker(place) for place in range(at_once)))
+        samples.append(await _at_rest(pid))
     return samples
+
+
+async def _at_rest(pid: int) -> tuple[float, int]:
+    """Once what is under way has been answered, drawn and closed: no file is opened or closed for two seconds."""
+    async with asyncio.timeout(60):
+        while True:
+            files = _files(pid)
+            await asyncio.sleep(2)
+            if _files(pid) == files:
+                return memory_mb(pid), files
+
+
+def _files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+async def _diagnosed(sandbox: Sandbox) -> int:
+    """How many triages the bot itself says that it has run."""
+    url = f"http://127.0.0.1:{sandbox.environment()['PORT']}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        families = list(text_string_to_metric_families(await answer.text()))
+    samples = [one for family in families for one in family.samples]
+    return int(sum(one.value for one in samples if one.name == "mistral_bot_diagnoses_total"))
 
 
 async def _command(sandbox: Sandbox, number: int) -> None:
