@@ -19,30 +19,34 @@ from bot.domain.webhook import read_generic, read_webhook
 from bot.errors import StoreError
 from bot.handlers.alert import AlertHandler, Busy
 from bot.variables import Secret
-from bot.web.limits import Refusals
+from bot.web.bodies import Bodies, BodyRefused
+from bot.web.limits import refused
 
 logger = logging.getLogger(__name__)
 
 BODY_BYTES = 1024 * 1024
-# Of all bodies that are being read or written down at the same time.
-_HELD_BYTES = 16 * BODY_BYTES
-_READ_WITHIN_S, _WRITTEN_WITHIN_S, _RETRY_AFTER_S = 10.0, 8.0, "5"
+_WRITTEN_WITHIN_S, _RETRY_AFTER_S = 8.0, "5"
+_TOO_LONG = "It took too long; send it again."
+_ANSWERS = {
+    "large": (413, "At most 1 MB is taken; let Alertmanager send fewer alerts at once (max_alerts)."),
+    "crowd": (503, "More alerts come in than can be written down just now; send them again in a moment."),
+    "slow": (503, _TOO_LONG),
+    # sent again it is as broken
+    "malformed": (400, "The body is cut or is not packed as its headers say."),
+}
 
 _Read = Callable[[Any, Alerts, datetime], Payload]
 
 
 class AlertRoutes:
-    """``token`` None: no alerts are taken."""
+    """``token`` None: no alerts are taken. ``held_most``: as that of :class:`bot.web.bodies.Bodies`."""
 
-    def __init__(self, handler: AlertHandler, token: Secret | None, *, held_most: int = _HELD_BYTES) -> None:
+    def __init__(self, handler: AlertHandler, token: Secret | None, *, held_most: int | None = None) -> None:
         self._handler = handler
         self._token = token
-        self._held = 0
-        self._held_most = held_most
-        self._refusals = Refusals()
+        self._bodies = Bodies(BODY_BYTES, held_most)
 
-    def add_to(self, routes: web.Application, refusals: Refusals) -> None:
-        self._refusals = refusals
+    def add_to(self, routes: web.Application) -> None:
         routes.router.add_post("/alerts", self.webhook)
         routes.router.add_post("/alerts/generic", self.generic)
 
@@ -56,69 +60,42 @@ class AlertRoutes:
         if self._token is None:
             return _said(404, "No alerts are taken here: ALERTMANAGER_TOKEN is not set.")
         if not _is_allowed(request, self._token):
-            self._refusals.note(request, "token")
+            refused(request, "token")
             told = _said(401, "The bearer token is missing or is not ALERTMANAGER_TOKEN.")
             told.headers["WWW-Authenticate"] = "Bearer"
             return told
-        if (request.content_length or 0) > BODY_BYTES:
-            return self._too_large(request)
-        size = request.content_length or BODY_BYTES
-        if self._held + size > self._held_most:
-            self._refusals.note(request, "crowd")
-            return _later("More alerts come in than can be written down just now; send them again in a moment.")
-        self._held += size
         try:
-            return await self._taken(request, read)
-        finally:
-            self._held -= size
+            async with self._bodies.of(request) as body:
+                return await self._taken(request, body, read)
+        except BodyRefused as refusal:
+            refused(request, refusal.why)
+            status, sentence = _ANSWERS[refusal.why]
+            return _later(sentence) if status == 503 else _said(status, sentence)
 
-    async def _taken(self, request: web.Request, read: _Read) -> web.Response:
+    async def _taken(self, request: web.Request, body: bytes, read: _Read) -> web.Response:
         try:
-            async with asyncio.timeout(_READ_WITHIN_S):
-                body = await _body(request)
-            if body is None:
-                return self._too_large(request)
             payload = read(_json(body), self._handler.rules, self._handler.clock.now())
             if payload.alerts:
                 async with asyncio.timeout(_WRITTEN_WITHIN_S):
                     await self._handler.receive(payload)
         except Refusal as refusal:
-            self._refusals.note(request, "malformed")
+            refused(request, "malformed")
             return _said(400, str(refusal))
-        except web.RequestPayloadError:
-            # sent again it is as broken
-            self._refusals.note(request, "malformed")
-            return _said(400, "The body is cut or is not packed as its headers say.")
         except (Busy, StoreError) as error:
             return _later(str(error))
         except TimeoutError:
-            self._refusals.note(request, "slow")
-            return _later("It took too long; send it again.")
+            return _later(_TOO_LONG)
         except Exception:
             # whatever it was, the alert is not written: a 500 would say no more, and this says when to come again
             logger.exception("an alert was not taken")
             return _later("Something went wrong; the bot's log says more.")
         return _said(200, "ok")
 
-    def _too_large(self, request: web.Request) -> web.Response:
-        self._refusals.note(request, "large")
-        return _said(413, "At most 1 MB is taken; let Alertmanager send fewer alerts at once (max_alerts).")
-
 
 def _is_allowed(request: web.Request, token: Secret) -> bool:
     scheme, _, told = request.headers.get("Authorization", "").partition(" ")
     same = hmac.compare_digest(told.strip().encode("utf-8", "surrogateescape"), token.reveal().encode())
     return same and scheme.lower() == "bearer"
-
-
-async def _body(request: web.Request) -> bytes | None:
-    """None: it is larger than may be, which a length does not say of what is compressed or comes in parts."""
-    held = bytearray()
-    async for part in request.content.iter_any():
-        held += part
-        if len(held) > BODY_BYTES:
-            return None
-    return bytes(held)
 
 
 def _json(body: bytes) -> Any:

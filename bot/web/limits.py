@@ -69,8 +69,16 @@ class Refusals:
             logger.warning("requests were refused: %s", many)
 
 
-def limited(limits: HttpLimits, refusals: Refusals) -> Middleware:
-    """The middleware: nothing of a request is read before it has passed."""
+REFUSALS_OF: web.AppKey[Refusals] = web.AppKey("refusals", Refusals)
+
+
+def refused(request: web.Request, why: str) -> None:
+    """Counts and tells that ``request`` was refused; ``why`` as :meth:`Refusals.note` has it."""
+    request.app[REFUSALS_OF].note(request, why)
+
+
+def limited(limits: HttpLimits) -> Middleware:
+    """The middleware: no body is read before its request has passed."""
     pages, inside = Rate(limits.pages_per_second), Rate(limits.pages_per_second)
     slack, alerts = Rate(limits.slack_per_second), Rate(limits.alerts_per_second)
 
@@ -87,7 +95,7 @@ def limited(limits: HttpLimits, refusals: Refusals) -> Middleware:
         rate = rate_of(route)
         with about(request=new_request()):
             if not rate.take():
-                refusals.note(request, "rate")
+                refused(request, "rate")
                 response: web.StreamResponse = _too_many(again=rate in (slack, alerts))
             else:
                 response = await _answered(request, handler, route)

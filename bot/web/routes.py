@@ -13,9 +13,9 @@ from slack_bolt.async_app import AsyncApp
 from bot.ports import Backlog
 from bot.settings import HttpLimits
 from bot.web.alerts import AlertRoutes
-from bot.web.limits import Refusals, limited
+from bot.web.limits import REFUSALS_OF, Refusals, limited
 from bot.web.metrics import Metrics
-from bot.web.slack_events import BODY_BYTES, SlackRoutes
+from bot.web.slack_events import SlackRoutes
 from bot.web.status import StatusRoutes
 
 _STALE_S = 30.0
@@ -56,7 +56,6 @@ def application(
 ) -> web.Application:
     """The routes; ``bolt`` None: Socket Mode, so no route for Slack; ``status`` None: no status page."""
     told = Metrics(lambda: readiness.backlog, lambda: readiness.ticks_late())
-    refusals = Refusals()
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=told.text(), headers={"Content-Type": told.content_type})
@@ -70,16 +69,17 @@ def application(
             return web.Response(status=503, text=missing + readiness.given_up)
         return web.Response(text=f"ok\n{readiness.given_up}")
 
-    routes = web.Application(client_max_size=BODY_BYTES, middlewares=[limited(limits or HttpLimits(), refusals)])
+    routes = web.Application(middlewares=[limited(limits or HttpLimits())])
+    routes[REFUSALS_OF] = Refusals()
     routes.on_response_prepare.append(_nameless)
     logging.getLogger("aiohttp.server").addFilter(_is_news)
     routes.router.add_get("/healthz", healthz)
     routes.router.add_get("/readyz", readyz)
     routes.router.add_get("/metrics", metrics)
     if bolt is not None:
-        SlackRoutes(bolt, refusals).add_to(routes)
+        SlackRoutes(bolt).add_to(routes)
     if alerts is not None:
-        alerts.add_to(routes, refusals)
+        alerts.add_to(routes)
     if status is not None:
         status.add_to(routes)
     return routes

@@ -1,30 +1,36 @@
 """``POST /slack/events``: what is not signed or is older than Slack's five minutes is refused before it is read."""
 
-import asyncio
 import time
+from collections.abc import Sequence
 
 from aiohttp import web
-from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.async_app import AsyncApp
+from slack_bolt.request.async_request import AsyncBoltRequest
 
-from bot.web.limits import Refusals
+from bot.web.bodies import Bodies, BodyRefused
+from bot.web.limits import refused
 
-# Of one body; Slack's largest, a form with everything in it, are some hundred thousand.
+# Slack's largest, a form with everything in it, are some hundred thousand.
 BODY_BYTES = 1_000_000
-# Of all bodies that are being read at the same time.
-_HELD_BYTES = 16 * BODY_BYTES
-# Slack sends at once; anybody else may hold a connection and a body open.
-_READ_WITHIN_S = 10.0
 # Slack's own limit for replays: docs.slack.dev/authentication/verifying-requests-from-slack
 _STALE_S = 300
+_ANSWERS = {
+    "unsigned": (401, "not signed"),
+    "stale": (401, "too old, or the clocks differ"),
+    "large": (413, "too large"),
+    "crowd": (503, "too many requests"),
+    "slow": (408, "too slow"),
+    "malformed": (400, "not what Slack sends"),
+}
 
 
 class SlackRoutes:
     """``bolt`` checks the signature; it is given what may have one."""
 
-    def __init__(self, bolt: AsyncApp, refusals: Refusals) -> None:
-        self._bolt, self._refusals = bolt, refusals
-        self._held = 0
+    def __init__(self, bolt: AsyncApp) -> None:
+        self._bolt = bolt
+        self._bodies = Bodies(BODY_BYTES)
 
     def add_to(self, routes: web.Application) -> None:
         routes.router.add_post("/slack/events", self.events)
@@ -32,36 +38,29 @@ class SlackRoutes:
     async def events(self, request: web.Request) -> web.Response:
         sent_at = request.headers.get("X-Slack-Request-Timestamp", "")
         if not (sent_at.isascii() and sent_at.isdecimal() and len(sent_at) <= 12):
-            return self._refused(request, 401, "unsigned", "not signed\n")
+            return _refused(request, "unsigned")
         if abs(time.time() - int(sent_at)) > _STALE_S:
-            return self._refused(request, 401, "stale", "too old, or the clocks differ\n")
-        size = BODY_BYTES if request.content_length is None else request.content_length
-        if size > BODY_BYTES:
-            return self._refused(request, 413, "large", "too large\n")
-        if self._held + size > _HELD_BYTES:
-            return self._refused(request, 503, "crowd", "too many requests\n")
-        self._held += size
+            return _refused(request, "stale")
         try:
-            return await self._dispatched(request)
-        finally:
-            self._held -= size
+            async with self._bodies.of(request) as body:
+                return await self._dispatched(request, body)
+        except BodyRefused as refusal:
+            return _refused(request, refusal.why)
 
-    async def _dispatched(self, request: web.Request) -> web.Response:
+    async def _dispatched(self, request: web.Request, body: bytes) -> web.Response:
         try:
-            async with asyncio.timeout(_READ_WITHIN_S):
-                await request.text()  # read once, and kept for the line below
-            asked = await to_bolt_request(request)
-        except TimeoutError:
-            return self._refused(request, 408, "slow", "too slow\n")
-        except web.HTTPRequestEntityTooLarge:
-            return self._refused(request, 413, "large", "too large\n")
-        except (UnicodeDecodeError, ValueError, web.RequestPayloadError):
-            return self._refused(request, 400, "malformed", "not what Slack sends\n")
+            headers: dict[str, str | Sequence[str]] = dict(request.headers.items())
+            asked = AsyncBoltRequest(body=body.decode(), query=request.query_string, headers=headers)
+        except ValueError:
+            # neither a form nor JSON, or not in UTF-8
+            return _refused(request, "malformed")
         answer = await to_aiohttp_response(await self._bolt.async_dispatch(asked))
         if answer.status == 401:
-            self._refusals.note(request, "forged")
+            refused(request, "forged")
         return answer
 
-    def _refused(self, request: web.Request, status: int, why: str, text: str) -> web.Response:
-        self._refusals.note(request, why)
-        return web.Response(status=status, text=text)
+
+def _refused(request: web.Request, why: str) -> web.Response:
+    refused(request, why)
+    status, text = _ANSWERS[why]
+    return web.Response(status=status, text=text + "\n")

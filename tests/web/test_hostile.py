@@ -15,8 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from bot.settings import StatusPageSettings
-from bot.web import alerts as alert_routes
-from bot.web import slack_events
+from bot.web import bodies
 from bot.web.routes import Readiness, application
 from bot.web.status import StatusRoutes
 from tests.databases import copy_of, store_at
@@ -141,8 +140,7 @@ async def test_what_is_no_http_is_refused(room: Alerted, caplog: pytest.LogCaptu
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(room: Alerted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alert_routes, "_READ_WITHIN_S", 0.1)
-    monkeypatch.setattr(slack_events, "_READ_WITHIN_S", 0.1)
+    monkeypatch.setattr(bodies, "READ_WITHIN_S", 0.1)
     for path, status in (("/alerts", b"503"), ("/alerts/generic", b"503"), ("/slack/events", b"408")):
         stamp = f"X-Slack-Request-Timestamp: {int(time.time())}\r\n"
         begun = HEAD.format(path) + stamp + "Content-Length: 1000\r\n\r\n{"

@@ -20,7 +20,8 @@ from bot.errors import SettingsError
 from bot.measures import REGISTRY
 from bot.sandbox.slack.delivery import signed
 from bot.settings import HttpLimits
-from bot.web.limits import Rate, Refusals
+from bot.web import limits as limiting
+from bot.web.limits import Rate
 from bot.web.listening import listening
 from bot.web.routes import Readiness, application
 from tests.databases import copy_of
@@ -131,8 +132,7 @@ async def test_a_port_that_is_taken_is_told() -> None:
 async def test_what_is_refused_is_counted_and_its_payload_told_nowhere(
     room: Alerted, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(Refusals, "monotonic", lambda _: 1e9 * (len(told) + 1))
+    monkeypatch.setattr(limiting, "_TOLD_EVERY_S", 0.0)  # each of them is told
     caplog.set_level(logging.INFO, "bot")
     marked = "MARKED%0aforged"
     body = COMMAND.format(marked)
@@ -151,6 +151,7 @@ async def test_what_is_refused_is_counted_and_its_payload_told_nowhere(
             assert (kind, answer.status) == (kind, status)
             assert "MARKED" not in await answer.text()
         assert refused(path, why) == before + 1, kind
+        assert f"1 at {path} ({why})" in caplog.text, kind
     assert "MARKED" not in caplog.text
 
 
