@@ -55,9 +55,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         name: _section(kind, document.get(name), name, problems)
         for name, kind in (("labels", Labels), ("timeouts", Timeouts), ("limits", Limits), ("http", HttpLimits))
     }
-    excerpts = document.get("log_excerpts", True)
-    if not isinstance(excerpts, bool):
-        problems.append(f"log_excerpts holds {excerpts!r}; it should hold true or false")
+    excerpts = _excerpts(document, problems)
     remedies = read_remedies(document, problems)
     policy = _policy(document, remedies, problems)
     components = read_components(document, problems)
@@ -97,6 +95,13 @@ def load(environ: Mapping[str, str]) -> Settings:
         evidence_dir=values["EVIDENCE_DIR"],
         evidence=evidence,
     )
+
+
+def _excerpts(document: Mapping[str, Any], problems: list[str]) -> bool:
+    held = document.get("log_excerpts", True)
+    if not isinstance(held, bool):
+        problems.append(f"log_excerpts holds {held!r}; it should hold true or false")
+    return bool(held)
 
 
 def _policy(document: Mapping[str, Any], remedies: Mapping[str, EnvSpec], problems: list[str]) -> Policy:

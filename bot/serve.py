@@ -100,13 +100,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
     """All parts, put together; nothing listens or connects yet. ``pace_s``: as SlackMessenger's."""
     readiness, tasks, renderer = Readiness(), Tasks(), Renderer(settings.templates_dir)
     tasks.start(warm_up(settings, asks, renderer), "the warm-up")
-    messenger = SlackMessenger(
-        client=web_client(settings),
-        renderer=renderer,
-        network=settings.network,
-        answered=lambda: readiness.answered("Slack"),
-        pace_s=pace_s,
-    )
+    messenger = _messenger(settings, readiness, renderer, pace_s)
     drafts = PostmortemHandler(store=store, clock=asks.clock, policy=settings.policy, prober=asks)
     deliveries = _deliveries(settings, asks, store, messenger, drafts)
     wake = deliveries.wake
@@ -148,6 +142,16 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         actions=actions,
         alert_routes=AlertRoutes(alerts, settings.alertmanager_token),
         status_routes=_status_routes(settings, store),
+    )
+
+
+def _messenger(settings: Settings, readiness: Readiness, renderer: Renderer, pace_s: float | None) -> SlackMessenger:
+    return SlackMessenger(
+        client=web_client(settings),
+        renderer=renderer,
+        network=settings.network,
+        answered=lambda: readiness.answered("Slack"),
+        pace_s=pace_s,
     )
 
 
