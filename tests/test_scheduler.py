@@ -149,6 +149,22 @@ async def test_after_the_clock_is_set_forward_an_hour_one_tick_comes_and_not_the
         assert tick.times == 2
 
 
+async def test_a_tick_that_does_not_come_or_does_not_end_is_late() -> None:
+    now, ends = 100.0, asyncio.Event()
+    hanging = Counted(ends.wait)
+    held = Scheduler((Tick("clocks", 5, hanging), Tick("other", 2, Counted())), monotonic=lambda: now)
+    assert held.late() == {"clocks": 0.0, "other": 0.0}
+    now = 104.0
+    assert held.late() == {"clocks": 0.0, "other": 2.0}
+    held.start()
+    await hanging.next()
+    assert held.late()["clocks"] == 0.0, "it has begun"
+    now = 112.0
+    assert held.late()["clocks"] == 3.0, "and holds up the next"
+    ends.set()
+    await held.stop()
+
+
 async def test_a_scheduler_that_was_never_started_can_be_stopped() -> None:
     await Scheduler((Tick("clocks", 1, Counted()),)).stop()
 

@@ -12,7 +12,7 @@ from sqlalchemy import Row, Select, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.runs import WORKED_ON, Circumstances, Run, RunChange, State
+from bot.domain.runs import MOVES, WORKED_ON, Circumstances, Run, RunChange, State
 from bot.errors import Conflict
 from bot.measures import MITIGATIONS
 from bot.ports import Frozen
@@ -182,6 +182,8 @@ async def _move(connection: AsyncConnection, before: Run, change: RunChange, now
     row = run_row(change.run) | {"version": before.version + 1}
     if not {before.state, change.run.state} <= WORKED_ON:
         row["lease_until"] = None
+    # whoever drives a run hands over the changed one as ``before``, too: what it was is in the database
+    ends = not change.run.open and await _is_open(connection, before.id)
     same = and_(runs.c.id == before.id, runs.c.version == before.version, runs.c.fence == before.fence)
     try:
         moved = await connection.execute(update(runs).where(same).values(row))
@@ -190,9 +192,14 @@ async def _move(connection: AsyncConnection, before: Run, change: RunChange, now
     if moved.rowcount != 1:
         raise Conflict(f"{before.remedy} was changed by somebody else in the same moment; try again.")
     await _write(connection, change, change.more, now)
-    if before.open and not change.run.open:
+    if ends:
         MITIGATIONS.labels(change.run.remedy, change.run.outcome or change.run.state).inc()
     return await _read(connection, before.id)
+
+
+async def _is_open(connection: AsyncConnection, identity: str) -> bool:
+    state = (await connection.execute(select(runs.c.state).where(runs.c.id == identity))).scalar()
+    return state is not None and bool(MOVES[State(state)])
 
 
 async def _write(connection: AsyncConnection, change: RunChange, new: Sequence[Run], now: datetime) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bot.correlation import ids
 from bot.domain import acts
 from bot.domain.causes import Severity
 from bot.domain.incident import Refusal
@@ -18,9 +19,11 @@ from bot.domain.policy import Mitigations
 from bot.domain.runs import REVERT, Outcome, Run, State
 from bot.domain.timeline import fault
 from bot.handlers.moved import RUN
+from bot.measures import REGISTRY
 from bot.sandbox.kubernetes import TOKEN
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import AnswerSpec, load_scenarios
+from bot.store.sql import SqlStore
 from tests.databases import KINDS, copy_of
 from tests.mitigated import ADA, QUICK, ROBIN, World, world_in
 
@@ -65,6 +68,26 @@ async def world_of(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncItera
             return SandboxWorld(**vars(held), sandbox=sandbox)
 
         yield made
+
+
+async def test_what_drives_a_run_says_which_in_the_log_and_counts_how_it_ended(
+    world_of: WorldOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, seen, moved = await world_of(), [], SqlStore.move_run
+
+    async def noted(self: SqlStore, before: Run, *given: Any, **more: Any) -> Run:
+        seen.append(dict(ids()) if before.state is State.VERIFYING else {})
+        return await moved(self, before, *given, **more)
+
+    monkeypatch.setattr(SqlStore, "move_run", noted)
+    counted = {"remedy": "rate_limit_queue", "outcome": "fixed"}
+    before = REGISTRY.get_sample_value("mistral_bot_mitigations_total", counted) or 0
+    run = await world.approve(await world.ask("rate_limit_queue"))
+    assert run.outcome is Outcome.FIXED
+    assert REGISTRY.get_sample_value("mistral_bot_mitigations_total", counted) == before + 1
+    told = [held for held in seen if held]
+    assert told
+    assert all((held["run"], held["incident"]) == (run.id, str(run.incident)) for held in told)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -143,6 +143,23 @@ async def test_a_refusal_becomes_a_dead_letter_that_can_be_revived(store: SqlSto
     assert len(await store.claim(NOW, limit=10, lease_s=60)) == 1
 
 
+async def test_what_is_left_undone_is_told_with_its_age(store: SqlStore) -> None:
+    empty = await store.backlog(NOW)
+    assert (empty.deliveries, empty.oldest_s, empty.overdue_s) == ({}, {}, 0.0)
+    made = await declared(store)
+    due = min(at for at in (made.respond_by, made.remind_at, made.escalate_at) if at is not None)
+    held = await store.backlog(NOW + timedelta(seconds=30))
+    assert held.deliveries == await store.waiting()
+    assert held.oldest_s == {"waiting": 30.0}
+    assert held.overdue_s == 0.0
+    (claimed, *_) = await store.claim(NOW, limit=10, lease_s=60)
+    await store.dead(claimed, "refused")
+    held = await store.backlog(due + timedelta(seconds=90))
+    assert held.deliveries == await store.waiting()
+    assert held.oldest_s["dead"] == (due + timedelta(seconds=90) - NOW).total_seconds()
+    assert held.overdue_s >= 90.0
+
+
 async def test_each_clock_fires_once_whoever_ticks(store: SqlStore) -> None:
     for number in range(20):
         await declared(store, request=f"view:{number}")
