@@ -3,6 +3,8 @@
 # make test      all checks and tests that fit in ten minutes
 # make test-cluster   the tests against a real Kubernetes API server (builds it once, about five minutes)
 # make test-image the image's steps carried out without an engine, and what they make (a minute; root on Debian)
+# make test-stories   every story of the sandbox told and cured through Slack, and whole incidents in a browser (about
+#                five minutes)
 # make test-kill the bot killed at every await of an incident, and around every effect of it, of a mitigation, a bundle
 #                and a postmortem, on SQLite and PostgreSQL, and replicas of it (about thirteen minutes)
 # make bench     measure the goals for time and size (about five minutes); fails where one is missed
@@ -17,7 +19,7 @@ BIN := .venv/bin
 UV := uv==0.13.9
 STAMP := .venv/.installed
 
-.PHONY: install sandbox test test-cluster test-image test-kill bench soak check audit sbom lock
+.PHONY: install sandbox test test-cluster test-image test-stories test-kill bench soak check audit sbom lock
 
 install: $(STAMP)
 
@@ -48,6 +50,10 @@ test-cluster: install
 
 test-image: install
 	$(BIN)/pytest tests/image --override-ini addopts="--strict-markers --strict-config -ra"
+
+test-stories: install
+	tests/install_servers.sh chromium
+	$(BIN)/pytest -n 3 --dist worksteal tests/stories --override-ini addopts="--strict-markers --strict-config -ra"
 
 test-kill: install
 	KILL_AT=all $(BIN)/pytest -n 2 --dist worksteal tests/kill

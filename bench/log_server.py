@@ -15,7 +15,8 @@ import trustme
 from aiohttp import web
 
 from bot.sandbox import kubernetes
-from bot.sandbox.scenario import ClusterSpec, Expect, Scenario, World
+from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
+from bot.sandbox.world import World
 
 PODS, POD_BYTES = 100, 10_000_000
 _LINE = "{at} {level} request {number} to https://api.mistral.ai/v1/chat/completions took {ms} ms, status {status}\n"

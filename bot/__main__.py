@@ -41,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     sandbox = commands.add_parser("sandbox", help="everything on loopback, with a page to use it in")
     sandbox.add_argument("--scenario", help="what the world does at first")
     sandbox.add_argument("--port", type=int, help="the page's port; a free one where it is taken")
+    sandbox.add_argument(
+        "--host", default="127.0.0.1", help="where the page listens, for others to join; loopback alone"
+    )
     commands.add_parser("manifest", help="print the Slack app manifest")
     _add_evidence(commands)
     postmortem = commands.add_parser("postmortem", help="an incident's postmortem as Markdown, on stdout")
@@ -178,15 +181,15 @@ def _verified(what: str, file: str | None) -> int:
     return 0
 
 
-def _sandbox(scenario: str | None, port: int | None) -> int:
+def _sandbox(scenario: str | None, port: int | None, host: str) -> int:
     """Raises SettingsError in an image, which is built without it."""
     try:
-        from bot.sandbox.launcher import run
+        from bot.sandbox.run import run
     except ModuleNotFoundError as missing:
-        if missing.name is None or not missing.name.startswith("bot.sandbox"):
+        if missing.name is None or not missing.name.startswith(("bot.sandbox", "time_machine")):
             raise
         raise SettingsError(["the sandbox is not part of this installation; a checkout has it"]) from None
-    asyncio.run(run(scenario, port))
+    asyncio.run(run(scenario, port, host))
     return 0
 
 
@@ -219,7 +222,7 @@ def _main(argv: Sequence[str] | None) -> int:
             print(manifest_text(), end="")
             return 0
         if arguments.command == "sandbox":
-            return _sandbox(arguments.scenario, arguments.port)
+            return _sandbox(arguments.scenario, arguments.port, arguments.host)
         if arguments.command == "evidence" and arguments.what == "verify":
             return _verified("verify", arguments.file)
         settings = load(os.environ)

@@ -199,7 +199,7 @@ def test_progress_is_in_the_first_line_which_a_phone_shows() -> None:
 @pytest.mark.parametrize(
     ("fields", "revertible", "shown", "said"),
     [
-        ({}, True, ["revert", "keep", "kubectl"], "In place: `fallback` since <!date^"),
+        ({}, True, ["revert", "keep", "kubectl"], "In place: `fallback`, applied <!date^"),
         ({"kept": "for <now>"}, True, ["revert", "kubectl"], "kept: for &lt;now&gt;"),
         ({"reverted_by": "run2"}, False, ["kubectl"], "It has been reverted."),
         ({"temporary": False}, True, ["revert", "kubectl"], "*worse*"),

@@ -12,7 +12,7 @@ from aiohttp import web
 from bot.sandbox.kubernetes_objects import NAMESPACE, Object
 from bot.sandbox.kubernetes_selector import selects
 from bot.sandbox.kubernetes_state import PATCHES, ClusterState, Conflict
-from bot.sandbox.scenario import World
+from bot.sandbox.world import World
 
 TOKEN = "sandbox-cluster-token-71d0c4"  # noqa: S105 - opens nothing outside this process
 USER = "system:serviceaccount:default:mistral-bot"
@@ -47,6 +47,7 @@ def application(world: World) -> web.Application:
     """The API of ``world``'s cluster; it wants the bearer token ``TOKEN``."""
     app = web.Application(middlewares=[_enter])
     app[_WORLD], app[_STATE] = world, ClusterState(world)
+    world.cluster = app[_STATE]
     app.router.add_get("/version", _version)
     app.router.add_get("/api", _versions)
     app.router.add_get("/apis", _groups)

@@ -142,7 +142,10 @@ class Controller:
         now = objects.stamp(datetime.now(UTC))
         # one that will start is being created; one that will not waits as the scenario says
         breaks = self._breaks(owner["spec"]["template"])
-        spec = self._spec if breaks else replace(self._spec, waiting="ContainerCreating")
+        waiting = self._spec.waiting if breaks else "ContainerCreating"
+        if objects.is_broken(owner["spec"]["template"]):
+            waiting = "CrashLoopBackOff"
+        spec = replace(self._spec, waiting=waiting)
         number = len(self._objects.held["pods"])
         while True:
             made = objects.pod(owner, number, now, spec, ready=ready, ready_since=now)

@@ -17,6 +17,8 @@ CONTAINER = "app"
 SECRET = "mistral-secrets"  # noqa: S105 - an object's name
 SECRET_KEY = "api-key"  # noqa: S105 - an entry's name
 REVISION = "deployment.kubernetes.io/revision"
+# how the image of a release ends that does not start, whatever the scenario
+BROKEN = "-broken"
 HASH_LABEL = "pod-template-hash"
 
 Object = dict[str, Any]
@@ -42,6 +44,11 @@ def template_hash(template: Object) -> str:
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
 
 
+def is_broken(template: Object) -> bool:
+    """Whether its image is one that does not start."""
+    return str(template["spec"]["containers"][0]["image"]).endswith(BROKEN)
+
+
 def template(spec: ClusterSpec, key: str, *, before: bool = False) -> Object:
     """The pod template of the newest revision, or of the one ``before`` it; ``key`` is Mistral's."""
     plain = {
@@ -57,9 +64,9 @@ def template(spec: ClusterSpec, key: str, *, before: bool = False) -> Object:
     if not before:
         plain |= {name: value for name, value in spec.changes.items() if name != "image"}
         image = spec.changes.get("image", image)
-    missing = spec.secret == "other key"  # noqa: S105 - a state
+    missing = spec.secret == "other key" and not before  # noqa: S105 - a state
     from_secret = {"name": SECRET, "key": "mistral-key" if missing else SECRET_KEY}
-    held = {"value": key} if spec.key_from == "value" else {"valueFrom": {"secretKeyRef": from_secret}}
+    held = {"value": key} if spec.key_from == "value" and not before else {"valueFrom": {"secretKeyRef": from_secret}}
     env = [{"name": "MISTRAL_API_KEY", **held}, *({"name": n, "value": v} for n, v in plain.items())]
     return {
         "metadata": {"labels": dict(LABELS)},
@@ -160,6 +167,13 @@ def becomes_ready(held: Object, at: str) -> None:
     status["containerStatuses"][0] |= {"ready": True, "started": True, "state": {"running": {"startedAt": at}}}
     for condition in status["conditions"]:
         condition |= {"status": "True", "lastTransitionTime": at}
+
+
+def becomes_unready(held: Object, at: str) -> None:
+    """Notes in a pod that its container runs and does not answer since ``at``."""
+    held["status"]["containerStatuses"][0]["ready"] = False
+    for condition in held["status"]["conditions"]:
+        condition |= {"status": "False", "lastTransitionTime": at}
 
 
 def ended(held: Object, reason: str, at: str) -> None:

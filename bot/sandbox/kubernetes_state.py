@@ -1,14 +1,17 @@
 """What the sandbox's cluster holds: built from the scenario when it changes, then moved on by patches and time."""
 
+import time
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.sandbox import kubernetes_objects as objects
+from bot.sandbox.deeds import Since, runs
 from bot.sandbox.kubernetes_controller import Controller, Objects
 from bot.sandbox.kubernetes_objects import Object
 from bot.sandbox.kubernetes_patch import merge_patch, strategic_patch
-from bot.sandbox.scenario import ClusterSpec, Scenario, World
+from bot.sandbox.scenario import ClusterSpec, Scenario
+from bot.sandbox.world import World
 
 PATCHES = {
     "application/strategic-merge-patch+json": strategic_patch,
@@ -35,6 +38,8 @@ class ClusterState:
         self._built_from: Scenario | None = None
         self._objects = Objects()
         self._controller: Controller | None = None
+        self._key_changed: float | None = None
+        self._down: set[str] = set()
 
     @property
     def held(self) -> dict[str, dict[str, Object]]:
@@ -42,17 +47,46 @@ class ClusterState:
 
     @property
     def spec(self) -> ClusterSpec:
-        return self._world.scenario.cluster or ClusterSpec(desired=0, ready=0, secret="missing")  # noqa: S106
+        return self._world.cluster_spec
 
     def refresh(self) -> None:
         if self._built_from is not self._world.scenario:
             self._build()
         elif self._controller is not None:
+            self._trouble()
             self._controller.look()
+
+    def done(self, remedy: str) -> float:
+        """The share of the serving pods that run as ``remedy`` leaves them."""
+        serving = [pod for pod in self.held["pods"].values() if pod["status"]["containerStatuses"][0]["ready"]]
+        telling = self._world.telling
+        if not serving or telling is None:
+            return 0.0
+        before = objects.template(self.spec, self._world.service_key, before=True)
+        since = Since(chosen=telling.chosen, key_changed=self._key_changed, before=before)
+        return sum(runs(remedy, pod, since) for pod in serving) / len(serving)
+
+    def _trouble(self) -> None:
+        """Keeps pods as what happens wants them: some down by hand, one that ran out of memory until that is cured."""
+        pods, now = list(self.held["pods"].values()), objects.stamp(_now())
+        down = self._world.changes.pods_down
+        for number, pod in enumerate(pods):
+            is_down = pod["metadata"]["name"] in self._down
+            if (number < down) != is_down:
+                (self._down.discard if is_down else self._down.add)(pod["metadata"]["name"])
+                (objects.becomes_ready if is_down else objects.becomes_unready)(pod, now)
+                self._objects.put("pods", pod)
+        ends = self.spec.terminated
+        if ends and self._world.telling is not None and self._world.failing and pods:
+            told = [pod["status"]["containerStatuses"][0]["lastState"] for pod in pods]
+            if not any(one.get("terminated", {}).get("reason") == ends for one in told):
+                objects.ended(pods[0], ends, now)
+                self._objects.put("pods", pods[0])
 
     def _build(self) -> None:
         spec, now = self.spec, _now()
         self._built_from, self._controller = self._world.scenario, None
+        self._key_changed, self._down = None, set[str]()
         kinds = ("pods", "secrets", "events", "deployments", "replicasets", "networkpolicies")
         self._objects.held = {kind: {} for kind in kinds}
         if self._world.scenario.cluster is None:
@@ -108,12 +142,33 @@ class ClusterState:
         if dry_run or patched == held:
             return patched
         self._objects.put(resource, patched)
+        if resource == "secrets" and _key_in(patched) != _key_in(held):
+            self._secret_changed(patched)
         if patched.get("spec") != held.get("spec") and self._controller is not None:
             self._controller.changed()
         return patched
 
+    def _secret_changed(self, secret: Object) -> None:
+        """Notes since when it holds another key that Mistral takes."""
+        spare = {objects.encoded(key) for key in self.spec.spare_keys.values()}
+        good = secret["metadata"]["name"] == objects.SECRET and _key_in(secret) in spare
+        self._key_changed = time.time() if good else None
+
+    def release(self) -> None:
+        """Somebody rolls out a release that does not start."""
+        deployment = self.held["deployments"].get(objects.DEPLOYMENT)
+        if deployment is None:
+            return
+        image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        number = int(deployment["metadata"]["annotations"][objects.REVISION]) + 1
+        container = {"name": objects.CONTAINER, "image": f"{image.split(':')[0]}:1.{number}.0{objects.BROKEN}"}
+        patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
+        self.patch("deployments", objects.DEPLOYMENT, patch, "application/strategic-merge-patch+json", dry_run=False)
+
     def _breaks(self, template: Object) -> bool:
         """Whether pods of this template break as those of the scenario's newest revision do."""
+        if objects.is_broken(template):
+            return True
         if self.spec.ready >= self.spec.desired:
             return False
         wanted = objects.template(self.spec, self._world.service_key)["spec"]["containers"][0]
@@ -127,7 +182,7 @@ class ClusterState:
     def log(self, pod: str) -> list[tuple[datetime, str]]:
         """The lines of one pod, oldest first: its share of thirty within the last five minutes over all pods."""
         names = list(self.held["pods"])
-        number, lines = names.index(pod), self.spec.logs or _HARMLESS
+        number, lines = names.index(pod), (self._world.failing and self.spec.logs) or _HARMLESS
         count = max(_LOG_LINES, len(lines))
         now, step = _now(), (_LOG_WINDOW_S - 10) / count
         return [
@@ -135,6 +190,10 @@ class ClusterState:
             for at in range(count)
             if at % len(names) == number
         ]
+
+
+def _key_in(secret: Object) -> str | None:
+    return (secret.get("data") or {}).get(objects.SECRET_KEY)
 
 
 def _without_empty_values(template: Object) -> None:

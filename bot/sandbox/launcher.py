@@ -15,30 +15,32 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from bot.errors import SettingsError
 from bot.sandbox import kubernetes, mistral, prometheus, provider_status, service
-from bot.sandbox.page import Page
-from bot.sandbox.scenario import Scenario, World, load_scenarios
+from bot.sandbox.clock import MovedClock
+from bot.sandbox.scenario import Scenario
 from bot.sandbox.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackServer
+from bot.sandbox.story import Story
+from bot.sandbox.world import World
 
 logger = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
-FIRST_SCENARIO = "rate limited under the usual traffic"
-USUAL_PORT = 8765
 _PORTS = range(12000, 32000)
 _STOP_S = 10
-# A rollout that people can follow pod by pod.
-_ROLLOUT_S = 6.0
 
 
 class Sandbox:
     """A running world; ``await start()``, then ``environment()`` is what the bot needs to see it."""
 
     def __init__(
-        self, scenario: Scenario, *, http_mode: bool = False, environ: Mapping[str, str] | None = None
+        self,
+        scenario: Scenario,
+        *,
+        http_mode: bool = False,
+        environ: Mapping[str, str] | None = None,
+        clock: MovedClock | None = None,
     ) -> None:
-        """``environ``: more settings of the bot's."""
+        """``environ``: more settings of the bot's. ``clock``: the bot follows it; None: the real one."""
         self._more = dict(environ or {})
         self.world = World(scenario=scenario)
         self.slack = SlackServer(self.world)
@@ -48,6 +50,8 @@ class Sandbox:
         self._folder = tempfile.TemporaryDirectory(prefix="mistral-bot-sandbox-")
         self._bot: asyncio.subprocess.Process | None = None
         self._bot_port = free_port()
+        self._bot_environ: Mapping[str, str] = {}
+        self._clock = clock
 
     async def start(self) -> None:
         applications = {
@@ -64,17 +68,19 @@ class Sandbox:
         config = kubernetes.kubeconfig(self.urls["kubernetes"])
         await asyncio.to_thread(Path(self._folder.name, "kubeconfig").write_text, config)
 
-    async def serve(self, application: web.Application, port: int = 0) -> str:
-        """Serves ``application`` on loopback until ``close``; its URL."""
+    async def serve(self, application: web.Application, port: int = 0, host: str = _HOST) -> str:
+        """Serves ``application`` until ``close``; its URL."""
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, _HOST, port).start()
-        return f"http://{_HOST}:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, host, port).start()
+        return f"http://{host}:{runner.addresses[0][1]}"
 
     def environment(self) -> dict[str, str]:
         """The settings for the scenario that is happening; what it does not configure is not set."""
-        scenario = self.world.scenario
+        scenario, told = self.world.scenario, self.world.telling is not None
+        # in a story Slack is there for everything but the bot's look at it
+        control = None if told else scenario.control.fail
         held = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": self._folder.name,
@@ -83,7 +89,7 @@ class Sandbox:
             "DATABASE_URL": f"sqlite+aiosqlite:///{self._folder.name}/bot.db",
             "EVIDENCE_DIR": f"{self._folder.name}/evidence",
             "INCIDENT_CHANNEL": "C0INCIDENTS",
-            "SLACK_API_URL": _unreachable(self.urls["slack"], scenario.control.fail) + "/api/",
+            "SLACK_API_URL": _unreachable(self.urls["slack"], control) + "/api/",
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "MISTRAL_STATUS_URL": "" if scenario.provider_status is None else self.urls["status"],
             **({"SLACK_SIGNING_SECRET": SIGNING_SECRET} if self.http_mode else {"SLACK_APP_TOKEN": APP_TOKEN}),
@@ -92,30 +98,79 @@ class Sandbox:
         held["MISTRAL_API_URL"] = self.urls["mistral"]
         if scenario.mistral is not None:
             held["MISTRAL_API_KEY"] = self.world.service_key
-            held["MISTRAL_API_URL"] = _unreachable(self.urls["mistral"], scenario.mistral.models.fail)
+            held["MISTRAL_API_URL"] = self._reached("mistral", scenario.mistral.models.fail)
             held["MISTRAL_CANARY_MODELS"] = ",".join(scenario.mistral.canary)
         if scenario.service is not None:
-            held["SERVICE_HEALTH_URL"] = _unreachable(self.urls["service"], scenario.service.fail) + "/health"
+            held["SERVICE_HEALTH_URL"] = self._reached("service", scenario.service.fail) + "/health"
         if scenario.prometheus is not None:
             held["PROMETHEUS_URL"] = self.urls["prometheus"]
         if scenario.cluster is not None:
             held["KUBECONFIG"] = str(Path(self._folder.name, "kubeconfig"))
         return {**held, **self._more}
 
+    def _reached(self, name: str, fail: str | None) -> str:
+        """Where the server is. In a story it cuts connections itself, so that it can stop to do so."""
+        return _unreachable(self.urls[name], None if fail == "connect" and self.world.telling is not None else fail)
+
+    @property
+    def bot_url(self) -> str:
+        """Where the bot serves its own pages."""
+        return f"http://{_HOST}:{self._bot_port}"
+
+    @property
+    def folder(self) -> Path:
+        """What is written there is gone with the sandbox."""
+        return Path(self._folder.name)
+
+    def configure(self, more: Mapping[str, str]) -> None:
+        """More settings of the bot's, before it starts."""
+        self._more |= more
+
+    def _command(self, *arguments: str) -> list[str]:
+        if self._clock is None:
+            return [sys.executable, "-m", "bot", *arguments]
+        return [sys.executable, "-m", "bot.sandbox.bot_process", str(self._clock.ahead_s), *arguments]
+
     async def start_bot(self) -> None:
         """The unmodified bot as a process of its own, with nothing but ``environment()``."""
+        self._bot_environ = self.environment()
         self._bot = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", "run", env=self.environment(), start_new_session=True
+            *self._command("run"), env=self._bot_environ, stdin=asyncio.subprocess.PIPE, start_new_session=True
         )
         if self.http_mode:
-            self.slack.request_url = f"http://{_HOST}:{self._bot_port}/slack/events"
+            self.slack.request_url = f"{self.bot_url}/slack/events"
+
+    async def asked(self, *arguments: str) -> str:
+        """What the bot's command line says on stdout, by the sandbox's clock; empty where it fails."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command(*arguments),
+            env=self.environment(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        out, _ = await process.communicate()
+        return out.decode() if process.returncode == 0 else ""
+
+    @property
+    def ahead_s(self) -> float:
+        """By how many seconds the clock was moved."""
+        return 0.0 if self._clock is None else self._clock.ahead_s
+
+    def move_clock(self, seconds: float) -> None:
+        """Forward, here and in the bot."""
+        if self._clock is None:
+            raise LookupError("this sandbox goes by the real time")
+        self._clock.move(seconds)
+        if self._bot is not None and self._bot.returncode is None and self._bot.stdin is not None:
+            self._bot.stdin.write(f"{seconds}\n".encode())
 
     async def ready(self, timeout_s: float = 20) -> None:
         """Waits until the bot says that it is (``/readyz``); raises TimeoutError."""
         async with asyncio.timeout(timeout_s), aiohttp.ClientSession() as session:
             while True:
                 with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(f"http://{_HOST}:{self._bot_port}/readyz") as response:
+                    async with session.get(f"{self.bot_url}/readyz") as response:
                         if response.status == 200:
                             return
                 await asyncio.sleep(0.05)
@@ -137,18 +192,22 @@ class Sandbox:
             self._bot.kill()
             return await self._bot.wait()
 
-    async def choose(self, scenario: Scenario) -> None:
-        """Another state of the world; the bot starts again, since what is configured differs."""
-        await self.stop_bot()
-        self.world.scenario = scenario
-        await self.start_bot()
-        await self.slack.wait_connected()
+    async def tell(self, story: Story) -> None:
+        """Another story; the bot starts again only where its settings differ."""
+        self.slack.down = False
+        self.world.tell(story)
+        if self._bot is not None and self.environment() != self._bot_environ:
+            await self.stop_bot()
+            await self.start_bot()
+            await self.slack.wait_connected()
 
     async def close(self) -> None:
         await self.stop_bot()
         for runner in reversed(self._runners):
             await runner.cleanup()
         self._folder.cleanup()
+        if self._clock is not None:
+            self._clock.close()
 
 
 def free_port() -> int:
@@ -174,36 +233,3 @@ def _unreachable(url: str, fail: str | None) -> str:
     if fail == "connect":
         return f"http://{_HOST}:{free_port()}"
     return url
-
-
-def chosen(name: str | None, scenarios: dict[str, Scenario]) -> Scenario:
-    """The scenario called ``name``; raises SettingsError that lists them."""
-    if name is not None and name not in scenarios:
-        raise SettingsError([f"there is no scenario called {name!r}; known are: {', '.join(scenarios)}"])
-    return scenarios[name or FIRST_SCENARIO]
-
-
-async def run(name: str | None, port: int | None) -> None:
-    """The sandbox until Ctrl-C: prints the page's URL as one line on stdout."""
-    scenarios = load_scenarios()
-    sandbox = Sandbox(chosen(name, scenarios))
-    sandbox.world.rollout_s = _ROLLOUT_S
-    stop = asyncio.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    try:
-        await sandbox.start()
-        await sandbox.start_bot()
-        print(await _page(sandbox, scenarios, port), flush=True)
-        await stop.wait()
-    finally:
-        await sandbox.close()
-
-
-async def _page(sandbox: Sandbox, scenarios: dict[str, Scenario], port: int | None) -> str:
-    """Serves the page, on a free port where the usual one is taken; its URL."""
-    page = Page(sandbox.slack.workspace, sandbox.world, scenarios, sandbox.choose)
-    try:
-        return await sandbox.serve(page.application(), port or USUAL_PORT)
-    except OSError:
-        return await sandbox.serve(page.application())

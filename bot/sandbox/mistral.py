@@ -9,7 +9,8 @@ from typing import Any
 from aiohttp import web
 
 from bot.sandbox.answers import answer, read_json
-from bot.sandbox.scenario import AnswerSpec, MistralSpec, World
+from bot.sandbox.scenario import AnswerSpec, MistralSpec
+from bot.sandbox.world import World
 
 _USUAL_MODELS = ("mistral-small-latest", "mistral-large-latest", "codestral-latest", "mistral-embed")
 _OK_HEADERS = {
@@ -33,19 +34,18 @@ class _Api:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    @property
-    def _spec(self) -> MistralSpec:
-        return self._world.scenario.mistral or MistralSpec()
+    def _spec(self, request: web.Request) -> MistralSpec:
+        return self._world.mistral(_key(request))
 
     def _checked(self, request: web.Request, spec: AnswerSpec) -> AnswerSpec:
         """``spec``, or a refusal where all would be well but for the key."""
         self._world.seen("mistral", request.method, request.path)
-        right = request.headers.get("Authorization") == f"Bearer {self._world.service_key}"
         well = spec.status == 200 and spec.fail is None
-        return spec if right or not well else AnswerSpec(status=401, delay_s=spec.delay_s)
+        return spec if _key(request) in self._world.keys or not well else AnswerSpec(status=401, delay_s=spec.delay_s)
 
     async def models(self, request: web.Request) -> web.StreamResponse:
-        return await answer(request, self._checked(request, self._spec.models), lambda: _models(self._spec))
+        spec = self._spec(request)
+        return await answer(request, self._checked(request, spec.models), lambda: _models(spec))
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await read_json(request)
@@ -61,19 +61,23 @@ class _Api:
 
     def _about(self, request: web.Request, body: Mapping[str, Any] | None, needed: str) -> tuple[AnswerSpec, str]:
         """(what to answer, the model) for a request that has to name a model and hold ``needed``."""
-        model = (body or {}).get("model")
-        known = self._spec.canary.get(model) if isinstance(model, str) else None
+        model, held = (body or {}).get("model"), self._spec(request)
+        known = held.canary.get(model) if isinstance(model, str) else None
         spec = self._checked(request, known or AnswerSpec())
         if spec.status == 200 and spec.fail is None:
             if body is None or not isinstance(model, str) or needed not in body:
                 missing = "model" if not isinstance(model, str) else needed
                 spec = AnswerSpec(status=422, body={"detail": [_missing(missing)]})
-            elif known is None and model not in _listed(self._spec):
+            elif known is None and model not in _listed(held):
                 spec = AnswerSpec(status=400, body=_invalid_model(model))
             else:
-                headers = {**_OK_HEADERS, **_deprecated(self._spec.deprecation.get(model)), **spec.headers}
+                headers = {**_OK_HEADERS, **_deprecated(held.deprecation.get(model)), **spec.headers}
                 spec = AnswerSpec(body=spec.body, headers=headers, delay_s=spec.delay_s)
         return spec, str(model)
+
+
+def _key(request: web.Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 def _listed(spec: MistralSpec) -> tuple[str, ...]:

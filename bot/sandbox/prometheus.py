@@ -10,7 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.sandbox.scenario import PrometheusSpec, World
+from bot.sandbox.scenario import PrometheusSpec
+from bot.sandbox.story import Spell
+from bot.sandbox.world import World
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _RATE = re.compile(
@@ -45,12 +47,68 @@ class _Step:
         return self.per_s * max(0.0, oldest - newest) / window_s
 
 
+@dataclass(frozen=True)
+class _Series:
+    """The counters of a scenario over ``pods`` pods; ``spells``: when errors came, None: as ``spec`` says."""
+
+    spec: PrometheusSpec
+    pods: int
+    spells: Sequence[Spell] | None
+    surge_began_s: float
+
+    def steps(self, name: str) -> Iterator[_Step]:
+        """How the counter of that name has gone; nothing for another."""
+        spec = self.spec
+        names = [*spec.by_pod, *(f"mistral-service-{index}" for index in range(self.pods - len(spec.by_pod)))]
+        names = names or ["mistral-service-0"]
+        if name == _REQUESTS:
+            for pod in names:
+                yield from self._requests({"pod": pod}, 1 / len(names))
+        if name == _ERRORS:
+            shares = _shares(spec.by_pod, "pod") or [({"pod": pod}, 1 / len(names)) for pod in names]
+            models = _shares(spec.by_model, "model") or [({}, 1.0)]
+            for pod_label, pod_share in shares:
+                for model_label, model_share in models:
+                    yield from self._errors({**pod_label, **model_label}, pod_share * model_share)
+
+    def _requests(self, labels: Mapping[str, str], share: float) -> Iterator[_Step]:
+        spec, ended_s = self.spec, _stopped_s(self.spec)
+        if spec.requests_hour_ago is None:
+            yield _Step(labels, spec.requests * share, ended_s=ended_s)
+            return
+        yield _Step(labels, spec.requests * share, began_s=self.surge_began_s, ended_s=ended_s)
+        yield _Step(labels, spec.requests_hour_ago * share, ended_s=self.surge_began_s)
+
+    def _errors(self, labels: Mapping[str, str], share: float) -> Iterator[_Step]:
+        spec = self.spec
+        if self.spells is not None:
+            for spell in self.spells:
+                for code, per_s in self._rates(spell).items():
+                    yield _Step({**labels, "code": code}, per_s * share, spell.began_s, spell.ended_s)
+            return
+        began_s = None if spec.onset_minutes_ago is None else 60 * spec.onset_minutes_ago
+        ended_s = _stopped_s(spec)
+        for code, per_s in spec.errors.items():
+            yield _Step({**labels, "code": code}, per_s * share, began_s=began_s, ended_s=ended_s)
+        if spec.errors_ratio_last_30m is not None:
+            code = next(iter(spec.errors), "500")
+            per_s = spec.errors_ratio_last_30m * spec.requests * share
+            over_s = max(_OVER_SINCE_S, ended_s or 0.0)
+            yield _Step({**labels, "code": code}, per_s, began_s=_OVER_BEGAN_S, ended_s=over_s)
+
+    def _rates(self, spell: Spell) -> Mapping[str, float]:
+        """Errors per second by code: at the spell's share, or as many as its ratio of the requests wants."""
+        if spell.ratio is None:
+            return {code: per_s * spell.share for code, per_s in self.spec.errors.items()}
+        return {next(iter(self.spec.errors), "500"): spell.ratio * self.spec.requests}
+
+
 def application(world: World) -> web.Application:
     """Answers from ``world.scenario.prometheus`` at each request; without one, with 503."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         world.seen("prometheus", request.method, request.path)
-        spec = world.scenario.prometheus
+        spec = world.prometheus
         if spec is None:
             return web.Response(status=503, text="Service Unavailable")
         failed = await _failed(request, spec)
@@ -62,7 +120,8 @@ def application(world: World) -> web.Application:
         held = {**request.query, **{name: str(value) for name, value in form.items()}}
         pods = world.scenario.cluster.desired if world.scenario.cluster else 3
         try:
-            return _answer(held, spec, pods, ranged=request.path.endswith("/query_range"))
+            series = _Series(spec, pods, world.spells, world.surge_began_s)
+            return _answer(held, series, ranged=request.path.endswith("/query_range"))
         except ValueError as error:
             said = {"status": "error", "errorType": "bad_data", "error": str(error)}
             return web.json_response(said, status=400)
@@ -90,24 +149,24 @@ async def _failed(request: web.Request, spec: PrometheusSpec) -> web.Response | 
     return None
 
 
-def _answer(held: Mapping[str, str], spec: PrometheusSpec, pods: int, *, ranged: bool) -> web.Response:
-    query, now = held.get("query", "").strip(), time.time()
+def _answer(held: Mapping[str, str], series: _Series, *, ranged: bool) -> web.Response:
+    query, now, spec = held.get("query", "").strip(), time.time(), series.spec
     counted, rated = _COUNT.fullmatch(query), _RATE.fullmatch(query)
     if counted and not ranged:
-        series = len({tuple(step.labels.items()) for step in _steps(counted["name"], spec, pods)})
-        rows = [{"metric": {}, "value": [now, str(series)]}] if series else []
+        count = len({tuple(step.labels.items()) for step in series.steps(counted["name"])})
+        rows = [{"metric": {}, "value": [now, str(count)]}] if count else []
         return _success({"resultType": "vector", "result": rows})
     if ranged and _QUANTILE.fullmatch(query):
         return _success({"resultType": "matrix", "result": []})  # the service exports no histogram
     if ranged and (raw := _RAW.fullmatch(query)):
-        counted_up = list(_steps(raw["name"], spec, pods))
+        counted_up = list(series.steps(raw["name"]))
         labels = sorted({label for step in counted_up for label in step.labels})
         return _over_time(held, lambda at: _counts(counted_up, labels, now - at), spec)
     if rated is None:
         raise ValueError('invalid parameter "query": 1:1: parse error: the sandbox reads sums of rates and counts only')
     window_s, offset_s = _seconds(rated["window"]), _seconds(rated["offset"] or "0s")
     by = [label.strip() for label in (rated["by"] or "").split(",") if label.strip()]
-    steps = list(_steps(rated["name"], spec, pods))
+    steps = list(series.steps(rated["name"]))
     if not ranged:
         at = float(held.get("time") or now)
         sums = _sums(steps, by, now - at + offset_s, window_s)
@@ -163,41 +222,6 @@ def _sums(
         key = tuple((label, step.labels[label]) for label in by if label in step.labels)
         sums[key] = sums.get(key, 0.0) + step.mean(age_s, window_s)
     return sums
-
-
-def _steps(name: str, spec: PrometheusSpec, pods: int) -> Iterator[_Step]:
-    names = [*spec.by_pod, *(f"mistral-service-{index}" for index in range(pods - len(spec.by_pod)))]
-    names = names or ["mistral-service-0"]
-    if name == _REQUESTS:
-        for pod in names:
-            yield from _requests(spec, {"pod": pod}, 1 / len(names))
-    if name == _ERRORS:
-        shares = _shares(spec.by_pod, "pod") or [({"pod": pod}, 1 / len(names)) for pod in names]
-        models = _shares(spec.by_model, "model") or [({}, 1.0)]
-        for pod_label, pod_share in shares:
-            for model_label, model_share in models:
-                yield from _errors(spec, {**pod_label, **model_label}, pod_share * model_share)
-
-
-def _requests(spec: PrometheusSpec, labels: Mapping[str, str], share: float) -> Iterator[_Step]:
-    ended_s = _stopped_s(spec)
-    if spec.requests_hour_ago is None:
-        yield _Step(labels, spec.requests * share, ended_s=ended_s)
-        return
-    yield _Step(labels, spec.requests * share, began_s=_SURGE_BEGAN_S, ended_s=ended_s)
-    yield _Step(labels, spec.requests_hour_ago * share, ended_s=_SURGE_BEGAN_S)
-
-
-def _errors(spec: PrometheusSpec, labels: Mapping[str, str], share: float) -> Iterator[_Step]:
-    began_s = None if spec.onset_minutes_ago is None else 60 * spec.onset_minutes_ago
-    ended_s = _stopped_s(spec)
-    for code, per_s in spec.errors.items():
-        yield _Step({**labels, "code": code}, per_s * share, began_s=began_s, ended_s=ended_s)
-    if spec.errors_ratio_last_30m is not None:
-        code = next(iter(spec.errors), "500")
-        per_s = spec.errors_ratio_last_30m * spec.requests * share
-        over_s = max(_OVER_SINCE_S, ended_s or 0.0)
-        yield _Step({**labels, "code": code}, per_s, began_s=_OVER_BEGAN_S, ended_s=over_s)
 
 
 def _stopped_s(spec: PrometheusSpec) -> float | None:

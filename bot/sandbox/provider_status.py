@@ -6,7 +6,8 @@ from typing import Any
 from aiohttp import web
 
 from bot.sandbox.answers import HTML, fail
-from bot.sandbox.scenario import ProviderStatusSpec, World
+from bot.sandbox.scenario import ProviderStatusSpec
+from bot.sandbox.world import World
 
 _BEGAN = "2026-07-01T12:00:00Z"
 
@@ -16,7 +17,7 @@ def application(world: World) -> web.Application:
 
     async def page(request: web.Request) -> web.StreamResponse:
         world.seen("provider_status", request.method, request.path)
-        spec = world.scenario.provider_status or ProviderStatusSpec()
+        spec = world.provider_status
         if spec.fail is not None and spec.fail.isdigit():
             return web.json_response({"error": spec.fail}, status=int(spec.fail))
         if spec.fail == "challenge":

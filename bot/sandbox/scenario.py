@@ -1,18 +1,12 @@
-"""Scenarios: what the world does, read from YAML and checked. ``World`` is the one that is happening now.
+"""Scenarios: what the world does, read from YAML and checked. The format is told at the top of scenarios.yaml."""
 
-The format is told at the top of scenarios.yaml. Every server of the sandbox reads ``world.scenario`` at each request,
-so that a change takes effect at once, and notes the request in ``world.requests``.
-"""
-
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bot.errors import SettingsError
+from bot.sandbox.reading import built, document
 
 FAILURES = ("dns", "connect", "tls", "timeout", "garbage")
 
@@ -131,49 +125,23 @@ class Scenario:
     expect: Expect
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeenRequest:
-    """One request that the bot made; ``upstream`` is the server's name."""
-
-    upstream: str
-    method: str
-    path: str
-
-
-@dataclass
-class World:
-    """The scenario that is happening and what the bot asked; the newest 10,000 requests are kept."""
-
-    scenario: Scenario
-    requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=10_000))
-    service_key: str = "sandbox-key-4f9a1c7e2b8d"
-    """The Mistral key in the cluster's Secret and in the bot's environment."""
-    rollout_s: float = 0.4
-    """How long the pods of a new template take to be ready, all of them."""
-
-    def seen(self, upstream: str, method: str, path: str) -> None:
-        self.requests.append(SeenRequest(upstream=upstream, method=method, path=path))
-
-
 def load_scenarios(path: Path | None = None) -> dict[str, Scenario]:
     """The scenarios of a YAML file (by default the sandbox's own) by name; raises SettingsError that names a fault."""
     path = path or Path(__file__).with_name("scenarios.yaml")
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError([f"the scenario file {path} cannot be read: {error}"]) from error
-    if not isinstance(document, list):
+    held = document(path)
+    if not isinstance(held, list):
         raise SettingsError([f"the scenario file {path} should hold a list of scenarios"])
     scenarios: dict[str, Scenario] = {}
-    for entry in document:
-        scenario = _scenario(entry)
+    for entry in held:
+        scenario = scenario_of(entry)
         if scenario.name in scenarios:
             raise SettingsError([f"the scenario file {path} has {scenario.name!r} twice"])
         scenarios[scenario.name] = scenario
     return scenarios
 
 
-def _scenario(entry: Mapping[str, Any]) -> Scenario:
+def scenario_of(entry: Mapping[str, Any]) -> Scenario:
+    """The scenario that an entry of the file tells; raises SettingsError that names a fault."""
     name = str(entry.get("name"))
     held = dict(entry)
     mistral = held.get("mistral")
@@ -201,16 +169,8 @@ def _scenario(entry: Mapping[str, Any]) -> Scenario:
 
 
 def _build(kind: Any, held: Mapping[str, Any], where: str) -> Any:
-    known = {f.name for f in fields(kind)}
-    for key in held:
-        if key not in known:
-            raise SettingsError([f"scenario {where}: unknown key {key!r}; known are {', '.join(sorted(known))}"])
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in held.items()}
-    if values.get("fail") is not None and kind is AnswerSpec and values["fail"] not in FAILURES:
+    if held.get("fail") is not None and kind is AnswerSpec and held["fail"] not in FAILURES:
         raise SettingsError(
-            [f"scenario {where}: fail holds {values['fail']!r}; it should be one of {', '.join(FAILURES)}"]
+            [f"scenario {where}: fail holds {held['fail']!r}; it should be one of {', '.join(FAILURES)}"]
         )
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise SettingsError([f"scenario {where}: {error}"]) from error
+    return built(kind, held, where)

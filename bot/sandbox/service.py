@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from bot.sandbox.answers import answer
-from bot.sandbox.scenario import AnswerSpec, World
+from bot.sandbox.world import World
 
 
 def application(world: World) -> web.Application:
@@ -13,7 +13,7 @@ def application(world: World) -> web.Application:
 
     async def health(request: web.Request) -> web.StreamResponse:
         world.seen("service", request.method, request.path)
-        return await answer(request, world.scenario.service or AnswerSpec(), _well)
+        return await answer(request, world.service, _well)
 
     app = web.Application()
     app.router.add_get("/{path:.*}", health)

@@ -8,7 +8,8 @@ import pytest
 from bot.checks.kubernetes import CHECK
 from bot.ports import CheckResult
 from bot.sandbox.kubernetes import application, kubeconfig
-from bot.sandbox.scenario import ClusterSpec, Expect, Scenario, World
+from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
+from bot.sandbox.world import World
 from tests.clusters import serve
 from tests.doctors import examined, lines
 

@@ -4,7 +4,8 @@ import pytest
 
 from bot.checks.mistral import CHECK
 from bot.sandbox import mistral
-from bot.sandbox.scenario import AnswerSpec, Expect, MistralSpec, Scenario, World
+from bot.sandbox.scenario import AnswerSpec, Expect, MistralSpec, Scenario
+from bot.sandbox.world import World
 from tests.clusters import serve
 from tests.doctors import examined, lines
 

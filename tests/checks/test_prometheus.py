@@ -4,7 +4,8 @@ import pytest
 
 from bot.checks.prometheus import CHECK
 from bot.sandbox import prometheus
-from bot.sandbox.scenario import Expect, PrometheusSpec, Scenario, World
+from bot.sandbox.scenario import Expect, PrometheusSpec, Scenario
+from bot.sandbox.world import World
 from tests.clusters import serve
 from tests.doctors import examined, lines
 

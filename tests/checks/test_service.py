@@ -4,7 +4,8 @@ import pytest
 
 from bot.checks.service import CHECK
 from bot.sandbox import service
-from bot.sandbox.scenario import AnswerSpec, Expect, Scenario, World
+from bot.sandbox.scenario import AnswerSpec, Expect, Scenario
+from bot.sandbox.world import World
 from tests.clusters import serve
 from tests.doctors import examined, lines
 

@@ -8,9 +8,9 @@ from aiohttp import web
 from bot.checks.slack import CHECK
 from bot.domain.scopes import SCOPES
 from bot.ports import CheckResult
-from bot.sandbox.scenario import World
 from bot.sandbox.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackServer
 from bot.sandbox.slack.model import BOT_USER
+from bot.sandbox.world import World
 from tests.clusters import serve
 from tests.doctors import WELL, examined, lines
 

@@ -18,7 +18,8 @@ from bot.clients import kubernetes as client
 from bot.clients.kubernetes import KubernetesCluster
 from bot.errors import LoginExpired, Unreachable, UpstreamError
 from bot.sandbox.kubernetes import TOKEN, application, kubeconfig
-from bot.sandbox.scenario import ClusterSpec, Expect, Scenario, World
+from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
+from bot.sandbox.world import World
 from bot.settings import Limits, Network
 from tests.clusters import cluster_at, serve, settings
 

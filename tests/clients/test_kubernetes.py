@@ -12,7 +12,8 @@ from aiohttp import web
 from bot.clients.kubernetes import KubernetesCluster
 from bot.errors import BadAnswer, BotError, Changed, Forbidden, LoginExpired, NotFound, Unreachable, UpstreamError
 from bot.sandbox.kubernetes import TOKEN, application, kubeconfig
-from bot.sandbox.scenario import ClusterSpec, Expect, Scenario, World
+from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
+from bot.sandbox.world import World
 from bot.settings import Limits, Network
 from tests.clusters import cluster_at, serve, settings
 

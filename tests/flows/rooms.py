@@ -10,9 +10,11 @@ from bot.domain.policy import ApprovalRule, Policy
 from bot.domain.runs import Run
 from bot.domain.scopes import SCOPES
 from bot.running import Bot
+from bot.sandbox.clock import MovedClock
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message, View
+from bot.sandbox.story import Story
 from bot.serve import wired
 from bot.web.routes import application
 from bot.worlds import prober
@@ -82,12 +84,17 @@ def policy_of(*approvers: ApprovalRule) -> Policy:
 
 
 @asynccontextmanager
-async def room_in(uri: str, policy: Policy) -> AsyncIterator[Room]:
-    """A room with a sandbox in which all is well; its bot keeps what it does in the database at ``uri``."""
-    sandbox = Sandbox(load_scenarios()["all is well"], http_mode=True)
+async def room_in(uri: str, policy: Policy, story: Story | None = None, **more: Any) -> AsyncIterator[Room]:
+    """A room with a sandbox in which all is well, or ``story`` happens; its bot keeps what it does in the database.
+
+    In a story the clock of the whole process can be moved. ``more``: settings of the bot.
+    """
+    sandbox = Sandbox(load_scenarios()["all is well"], http_mode=True, clock=MovedClock() if story else None)
     sandbox.slack.workspace.scopes = set(SCOPES)
     await sandbox.start()
-    settings = replace(load(sandbox.environment()), policy=policy)
+    if story is not None:
+        await sandbox.tell(story)
+    settings = replace(load(sandbox.environment()), policy=policy, **more)
     store = store_at(uri)
     try:
         async with prober(settings) as asks:

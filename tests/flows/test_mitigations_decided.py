@@ -164,10 +164,10 @@ async def test_what_is_in_place_stands_on_the_incidents_card_in_home_and_holds_u
     await room.click(room.card(), "approve")
     (run,) = await room.runs()
     assert (run.state, run.in_place) == (State.ENDED, True), run.said
-    assert "In place: `fallback` since <!date^" in card.all_text
+    assert "In place: `fallback`, applied <!date^" in card.all_text
     await room.slack.open_home(ADA)
     home = await room.slack.wait_for(lambda: room.slack.homes.get(ADA))
-    assert "`fallback` since <!date^" in home.all_text
+    assert "`fallback`, applied <!date^" in home.all_text
     assert "*INC-1* Completions fail" in home.all_text
     await room.slack.click(card, "resolve")
     view = await room.open_form()
@@ -213,8 +213,8 @@ async def test_several_in_place_are_listed_with_buttons_and_one_by_its_name_open
         await room.ask(f"mitigate {remedy}")
         await room.click(room.card(remedy=remedy), "approve")
     await room.slack.command("revert", user=CHRIS)
-    listed = await room.whispered("`raise_timeout` since", CHRIS)
-    assert "`fallback` since" in listed.all_text
+    listed = await room.whispered("`raise_timeout`, applied", CHRIS)
+    assert "`fallback`, applied" in listed.all_text
     fallback = next(run for run in await room.runs() if run.remedy == "fallback")
     await room.slack.click(listed, "keep", user=CHRIS, value=fallback.id)
     assert "`fallback` of *INC-1*" in (await room.open_form(CHRIS)).all_text

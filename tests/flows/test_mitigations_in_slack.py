@@ -1,8 +1,10 @@
 """Mitigations asked for in Slack: commands, forms and buttons, the real Bolt app, a real database and cluster API."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +117,27 @@ async def test_a_triages_remedies_are_buttons_in_its_order_and_its_diagnosis_fil
     await room.settle()
     incident = await room.bot.incidents.one(1)
     assert incident.cause == "rate_limited"
+
+
+async def test_a_click_that_comes_before_the_triage_is_stored_opens_a_form_with_what_it_found(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeps = type(room.bot.store).keep_triage
+
+    async def slowly(*told: Any, **more: Any) -> str:
+        await asyncio.sleep(0.3)
+        return await keeps(*told, **more)
+
+    monkeypatch.setattr(type(room.bot.store), "keep_triage", slowly)
+    monkeypatch.setattr("bot.serve._KEPT_WITHIN_S", 0.0)
+    room.sandbox.world.scenario = load_scenarios()["rate limited under the usual traffic"]
+    await room.slack.command("triage")
+    card = await room.slack.wait_for(
+        lambda: next((one for one in room.slack.messages if "`rate_limited`" in one.all_text), None), timeout_s=30
+    )
+    await room.slack.click(card, "declare")
+    title = next(block for block in (await room.open_form()).blocks if block.get("block_id") == "title")
+    assert title["element"]["initial_value"] == "Mistral's rate limit is reached"
 
 
 async def test_what_the_diagnosis_says_never_to_use_needs_a_tick_that_quotes_why(room: Room) -> None:

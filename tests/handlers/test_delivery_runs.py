@@ -139,7 +139,7 @@ async def test_the_incidents_card_says_what_is_in_place_until_it_is_reverted(wor
     run = await in_place(world, await proposed(world, await asked(world, incident.id)))
     await world.settle()
     (card,) = world.said("*Incident commander*")
-    assert "In place: `fallback` since <!date^" in card.all_text
+    assert "In place: `fallback`, applied <!date^" in card.all_text
     (ended,) = world.said("`fallback` of *INC-1*: *fixed*")
     assert "All is well." in ended.all_text
     kept = mitigation.keep(run, ADA, "the provider <!here> is slow", world.clock.now(), LIMITS)

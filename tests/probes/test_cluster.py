@@ -8,7 +8,8 @@ from bot.errors import Forbidden, LoginExpired, NotConfigured, Unreachable, Upst
 from bot.ports import Probe
 from bot.probes import egress, logs, pods, rollout, secret
 from bot.sandbox.kubernetes import application
-from bot.sandbox.scenario import ClusterSpec, Expect, Scenario, World
+from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
+from bot.sandbox.world import World
 from tests.clusters import cluster_at, serve
 from tests.fakes import probe_run
 

@@ -14,7 +14,8 @@ from bot.domain.signals import Traffic
 from bot.errors import UpstreamError
 from bot.probes.prometheus import PROBE
 from bot.sandbox.prometheus import application
-from bot.sandbox.scenario import Expect, PrometheusSpec, Scenario, World
+from bot.sandbox.scenario import Expect, PrometheusSpec, Scenario
+from bot.sandbox.world import World
 from bot.settings import Network
 from tests.fakes import FakeClock, probe_run
 from tests.prometheus_server import openmetrics, prometheus_or_skip, serving

@@ -13,7 +13,8 @@ from bot.domain.rollout import last_rollout_s
 from bot.domain.workload import REVISION, template
 from bot.errors import Forbidden, LoginExpired, NotFound, Unreachable
 from bot.sandbox.kubernetes import TOKEN, application
-from bot.sandbox.scenario import ClusterSpec, Expect, Scenario, World
+from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
+from bot.sandbox.world import World
 from tests.cluster_contract import *  # noqa: F403 - the contract's tests run here
 from tests.cluster_contract import KEY, SELECTOR, Api, patcher, read, to_template, watched
 from tests.clusters import cluster_at, serve

@@ -12,7 +12,8 @@ import pytest
 
 from bot.clients import mistral as reader
 from bot.sandbox.mistral import application
-from bot.sandbox.scenario import AnswerSpec, Expect, MistralSpec, Scenario, World
+from bot.sandbox.scenario import AnswerSpec, Expect, MistralSpec, Scenario
+from bot.sandbox.world import World
 from tests.clusters import serve
 
 HI = [{"role": "user", "content": "hi"}]

@@ -18,9 +18,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.page import Page
-from bot.sandbox.scenario import Scenario, load_scenarios
+from bot.sandbox.play import Play
+from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import APP_TOKEN, BOT_TOKEN
 from bot.sandbox.slack.model import BOT_USER
+from bot.sandbox.story import load_stories
 from tests.needed import fail_or_skip
 from tests.sandbox.test_slack_views import Bot, entry, modal, option, text
 
@@ -50,23 +52,19 @@ async def opened() -> AsyncIterator[Open]:
     chromium = shutil.which("chromium")
     if chromium is None:
         fail_or_skip("Chromium is needed: apt-get install chromium")
-    scenarios = load_scenarios()
-    sandbox = Sandbox(scenarios["all is well"])
+    sandbox = Sandbox(load_scenarios()["all is well"])
     await sandbox.start()
     client = AsyncWebClient(token=BOT_TOKEN, base_url=sandbox.urls["slack"] + "/api/", retry_handlers=[])
 
     async def authorize() -> AuthorizeResult:
         return AuthorizeResult(enterprise_id=None, team_id="T0SANDBOX", bot_token=BOT_TOKEN)
 
-    async def nothing(_: Scenario) -> None:
-        return
-
     bot = Bot(AsyncApp(client=client, authorize=authorize), client, view=FORM)
     bot.listen()
     handler = AsyncSocketModeHandler(bot.app, APP_TOKEN, web_client=client)
     await handler.connect_async()
     await sandbox.slack.wait_connected()
-    url = await sandbox.serve(Page(sandbox.slack.workspace, sandbox.world, scenarios, nothing).application())
+    url = await sandbox.serve(Page(Play(sandbox, load_stories())).application())
     async with async_playwright() as playwright:
         quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
         browser = await playwright.chromium.launch(executable_path=chromium, args=quiet)

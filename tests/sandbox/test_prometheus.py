@@ -11,7 +11,8 @@ from bot.configuration import load
 from bot.errors import BadAnswer, Forbidden, LoginExpired, Unreachable, UpstreamError
 from bot.probes.prometheus import PROBE
 from bot.sandbox.prometheus import application
-from bot.sandbox.scenario import Expect, PrometheusSpec, Scenario, World
+from bot.sandbox.scenario import Expect, PrometheusSpec, Scenario
+from bot.sandbox.world import World
 from bot.settings import Network
 from tests.fakes import probe_run
 

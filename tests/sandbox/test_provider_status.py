@@ -9,7 +9,8 @@ from bot.domain.signals import ProviderStatus
 from bot.errors import BadAnswer, Unreachable, UpstreamError
 from bot.probes.provider_status import PROBE
 from bot.sandbox.provider_status import application
-from bot.sandbox.scenario import Expect, ProviderStatusSpec, Scenario, World
+from bot.sandbox.scenario import Expect, ProviderStatusSpec, Scenario
+from bot.sandbox.world import World
 from tests.clusters import serve
 from tests.upstreams import found_over_the_wire
 

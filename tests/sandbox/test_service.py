@@ -5,8 +5,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.sandbox.scenario import AnswerSpec, Expect, Scenario, World
+from bot.sandbox.scenario import AnswerSpec, Expect, Scenario
 from bot.sandbox.service import application
+from bot.sandbox.world import World
 from tests.clusters import serve
 
 WELL = {"status": "ok", "services": {"mistral": {"status": "ok"}}}

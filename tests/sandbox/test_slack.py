@@ -13,9 +13,10 @@ from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetry
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot.sandbox.scenario import Expect, Scenario, World
+from bot.sandbox.scenario import Expect, Scenario
 from bot.sandbox.slack import APP_TOKEN, BOT_TOKEN, Message, SlackServer, Workspace
 from bot.sandbox.slack.faults import rate_limited
+from bot.sandbox.world import World
 from tests.clusters import serve
 
 CHANNEL = "C0INCIDENTS"

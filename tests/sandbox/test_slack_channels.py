@@ -7,9 +7,10 @@ import pytest
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.sandbox.scenario import World, load_scenarios
+from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import BOT_TOKEN, Message, SlackServer
 from bot.sandbox.slack.model import BOT_USER, Person
+from bot.sandbox.world import World
 from tests.clusters import serve
 
 HERE = "C0INCIDENTS"

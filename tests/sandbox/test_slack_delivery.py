@@ -17,9 +17,10 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.sandbox.scenario import Expect, Scenario, World
+from bot.sandbox.scenario import Expect, Scenario
 from bot.sandbox.slack import APP_TOKEN, SIGNING_SECRET, Message, SlackServer
 from bot.sandbox.slack.delivery import signed
+from bot.sandbox.world import World
 from tests.clusters import serve
 
 CARD = Message(

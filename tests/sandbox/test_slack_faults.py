@@ -18,9 +18,10 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.sandbox.scenario import Expect, Scenario, World
+from bot.sandbox.scenario import Expect, Scenario
 from bot.sandbox.slack import APP_TOKEN, BOT_TOKEN, Message, SlackServer
 from bot.sandbox.slack.faults import CUT, HANG, LOST, PASS, Fault, Pace, rate_limited, refused, server_error
+from bot.sandbox.world import World
 from tests.clusters import serve
 
 HERE = "C0INCIDENTS"

@@ -1,28 +1,64 @@
 "use strict";
 const at = (id) => document.getElementById(id);
 const seat = { user: document.body.dataset.user, place: document.body.dataset.place };
-const [channel, modal, state] = [at("channel"), at("modal"), at("state")];
+const [channel, modal, state, confirming] = [at("channel"), at("modal"), at("state"), at("confirm")];
 const post = async (path, fields, told = state) => {
   const body = new URLSearchParams(fields);
   for (const [name, value] of Object.entries(seat)) body.set(name, value);
-  const answer = await fetch(path, { method: "POST", body });
-  told.textContent = answer.ok ? "" : await answer.text();
-  return answer.ok ? answer.json() : null;
+  let said = "The sandbox does not answer. Is it still running?";
+  try {
+    const answer = await fetch(path, { method: "POST", body });
+    if (answer.ok) {
+      told.textContent = "";
+      return await answer.json();
+    }
+    said = await answer.text();
+  } catch { /* said above */ }
+  told.textContent = said;
+  return null;
 };
+
+// times in the reader's own zone, in the forms that Slack knows
+const formats = {
+  date: { dateStyle: "long" }, date_long: { dateStyle: "full" }, date_short: { dateStyle: "medium" },
+  date_num: { dateStyle: "short" }, time: { timeStyle: "short" }, time_secs: { timeStyle: "medium" },
+};
+const ago = (seconds) => {
+  const now = Number(at("watch").querySelector(".clock time")?.dataset.at ?? Date.now() / 1000);
+  const [unit, size] = [["day", 86400], ["hour", 3600], ["minute", 60]].find(([, s]) => Math.abs(now - seconds) >= s) ?? ["second", 1];
+  return new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }).format(Math.round((seconds - now) / size), unit);
+};
+const written = (form, seconds) => form.replace(/\{(\w+?)(_pretty)?\}/g, (all, name) => {
+  if (name === "ago") return ago(seconds);
+  return formats[name] ? new Intl.DateTimeFormat(undefined, formats[name]).format(new Date(1000 * seconds)) : all;
+});
+const localise = (part) => {
+  for (const time of part.querySelectorAll("time[data-at]")) time.textContent = written(time.dataset.form, time.dataset.at);
+};
+const fill = (part, html) => { part.innerHTML = html; localise(part); };
+localise(document.body);
+
 const events = new EventSource(`/events?${new URLSearchParams(seat)}`);
-events.addEventListener("place", (event) => {
+const follow = (name, act) => events.addEventListener(name, (event) => act(event.data));
+follow("place", (html) => {
   const atEnd = channel.scrollHeight - channel.scrollTop - channel.clientHeight < 80;
-  channel.innerHTML = event.data;
+  fill(channel, html);
   if (atEnd && seat.place !== "home") channel.scrollTop = channel.scrollHeight;
 });
-events.addEventListener("places", (event) => { at("places").innerHTML = event.data; });
-events.addEventListener("modal", (event) => {
-  modal.innerHTML = event.data;
+for (const name of ["places", "controls"]) follow(name, (html) => fill(at(name), html));
+follow("watch", (html) => {
+  const open = at("watch").querySelector("details")?.open;
+  fill(at("watch"), html);
+  if (open) at("watch").querySelector("details").open = true;
+});
+follow("modal", (html) => {
+  fill(modal, html);
   const form = modal.querySelector("form");
   if (!form) return modal.close();
   if (!modal.open) modal.showModal();
   form.querySelector("input, select, textarea, button")?.focus();
 });
+
 const showErrors = (errors) => {
   for (const field of modal.querySelectorAll("[data-field]")) {
     const problem = errors[field.dataset.field] ?? "";
@@ -41,29 +77,56 @@ modal.addEventListener("submit", async (event) => {
 const closeModal = () => post("/close", { where: modal.querySelector("form")?.dataset.view ?? "" });
 modal.addEventListener("cancel", (event) => { event.preventDefault(); closeModal(); });
 modal.addEventListener("click", (event) => { if (event.target.id === "modal-close") closeModal(); });
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-where]");
+
+const sure = async (asked) => {
+  const { title, text, yes, no } = JSON.parse(asked);
+  for (const [part, said] of Object.entries({ title, text, yes, no })) at(`confirm-${part}`).textContent = said;
+  confirming.returnValue = "no";
+  confirming.showModal();
+  await new Promise((closed) => confirming.addEventListener("close", closed, { once: true }));
+  return confirming.returnValue === "yes";
+};
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button");
   if (!button) return;
-  const { where, action, value, shortcut, reaction } = button.dataset;
+  const { where, action, value, shortcut, reaction, confirm, minutes, tab } = button.dataset;
+  if (tab) return show(tab);
+  if (minutes) return post("/move", { minutes });
+  if (button.id === "release") return post("/release", {});
+  if (!where) return;
   button.closest("details.menu")?.removeAttribute("open");
+  if (confirm && !(await sure(confirm))) return;
   if (shortcut) post("/menu", { where, callback_id: shortcut });
   else if (reaction) post("/menu", { where, reaction });
   else post("/use", { where, action_id: action, kind: "button", ...(value ? { value } : {}) });
 });
 document.addEventListener("change", (event) => {
-  const menu = event.target.closest("select.action");
-  if (menu?.value) post("/use", { where: menu.dataset.where, action_id: menu.dataset.action, value: menu.value });
+  const { target } = event;
+  if (target.matches("select.action") && target.value) {
+    post("/use", { where: target.dataset.where, action_id: target.dataset.action, value: target.value });
+  } else if (target.id === "user") {
+    location.search = new URLSearchParams({ ...seat, user: target.value });
+  } else if (target.id === "name") {
+    post("/story", { name: target.value });
+  } else if (target.closest("#change")) {
+    post("/change", new FormData(at("change")));
+  }
 });
-at("say")?.addEventListener("submit", (event) => {
+at("controls").addEventListener("submit", (event) => {
   event.preventDefault();
-  post("/say", { text: at("text").value });
+  if (event.target.id === "story") post("/story", { name: at("name").value });
+});
+at("say")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const text = at("text").value;
   at("text").value = "";
+  if ((await post("/say", { text })) === null) at("text").value ||= text;
 });
-at("user").addEventListener("change", (event) => {
-  location.search = new URLSearchParams({ ...seat, user: event.target.value });
-});
-at("name").addEventListener("change", async (event) => {
-  state.textContent = "The bot starts again in this world …";
-  await post("/scenario", { name: event.target.value });
-});
+
+// one part at a time, where there is no room for three
+const show = (tab) => {
+  document.body.dataset.tab = tab;
+  for (const button of document.querySelectorAll("#tabs button")) button.ariaPressed = String(button.dataset.tab === tab);
+};
+show("main");
 channel.scrollTop = channel.scrollHeight;

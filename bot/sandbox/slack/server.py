@@ -9,13 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from bot.sandbox.answers import fail
-from bot.sandbox.scenario import World
 from bot.sandbox.slack.delivery import ACK_S, SocketMode, post
 from bot.sandbox.slack.faults import Faults, Pace, rate_limited
 from bot.sandbox.slack.limits import SlackRefusal, blocks_of, named
 from bot.sandbox.slack.methods import METHODS, call
 from bot.sandbox.slack.model import BOT_USER, Call, Message, ResponseUrl
 from bot.sandbox.slack.workspace import Acknowledged, Workspace
+from bot.sandbox.world import World
 
 BOT_TOKEN = "xoxb-sandbox-bot-token"  # noqa: S105 - of a workspace that exists in memory alone
 APP_TOKEN = "xapp-sandbox-app-token"  # noqa: S105
@@ -97,6 +97,9 @@ class SlackServer:
         self._world.seen("slack", request.method, f"/api/{method}")
         self.workspace.calls.append(Call(method, time.monotonic(), arguments))
         token = request.headers.get("Authorization", "").removeprefix("Bearer ") or str(arguments.get("token", ""))
+
+        if method == "api.test" and self._world.scenario.control.fail is not None:
+            return await fail(request, "reset")
 
         async def answer(_: web.Request) -> web.StreamResponse:
             try:
