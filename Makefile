@@ -8,6 +8,7 @@
 # make test-kill the bot killed at every await of an incident, and around every effect of it, of a mitigation, a bundle
 #                and a postmortem, on SQLite and PostgreSQL, and replicas of it (about thirteen minutes)
 # make bench     measure the goals for time and size (about five minutes); fails where one is missed
+# make bench-smoke   the same at a fiftieth of its size, in a minute: whether it still runs; nothing is promised of it
 # make soak      three replicas in faults for five minutes, and a day's work in forty: nothing lost, doubled or grown
 # make audit     known vulnerabilities of what is installed; asks PyPI
 # make sbom      sbom.json, a CycloneDX bill of what the image installs
@@ -19,7 +20,7 @@ BIN := .venv/bin
 UV := uv==0.13.9
 STAMP := .venv/.installed
 
-.PHONY: install sandbox test test-cluster test-image test-stories test-kill bench soak check audit sbom lock
+.PHONY: install sandbox test test-cluster test-image test-stories test-kill bench bench-smoke soak check audit sbom lock
 
 install: $(STAMP)
 
@@ -61,6 +62,10 @@ test-kill: install
 bench: install
 	command -v kubectl >/dev/null || tests/install_servers.sh kubernetes-client
 	$(BIN)/python -m bench
+
+bench-smoke: install
+	command -v kubectl >/dev/null || tests/install_servers.sh kubernetes-client
+	BENCH_SCALE=0.02 $(BIN)/python -m bench
 
 soak: install
 	$(BIN)/python -m bench --long

@@ -1,6 +1,7 @@
 """`python -m bench`: measures and prints the table; exit 1 where a promise is broken. `--write`: into README.md.
 
-`--long`: the soak and the day instead, which take three quarters of an hour.
+`--long`: the soak and the day instead, which take three quarters of an hour. With BENCH_SCALE less or more is measured
+of everything, and nothing is held to what was promised.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 from bench import acks, alerts, clocks, day, evidence, logs, mitigation, soak, status_page, triage
-from bench.figures import Figure, table
+from bench.figures import SCALE, Figure, table
 
 README = Path(__file__).parent.parent / "README.md"
 _PARTS = (triage, logs, evidence, clocks, acks, alerts, mitigation, status_page)
@@ -36,6 +37,8 @@ def main() -> int:
     told = parser.parse_args()
     figures = asyncio.run(_measure_long() if told.long else _measure())
     print(table(figures))
+    if SCALE != 1:
+        return 0
     if told.write:
         README.write_text(_written(README.read_text(), "long" if told.long else "figures", figures))
     broken = [figure for figure in figures if not figure.kept]

@@ -6,7 +6,7 @@ import tempfile
 
 from sqlalchemy import func, insert, select
 
-from bench.figures import Figure, bot, end
+from bench.figures import Figure, bot, end, scaled
 from bot.domain import acts
 from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
@@ -20,8 +20,8 @@ from bot.store.tables import deliveries, incidents
 from tests.databases import looking, store_at
 from tests.fakes import NOW
 
-WAITING, CHANNELS = 10_000, 500
-RATE, SECONDS = 50, 8
+WAITING, CHANNELS = scaled(10_000), scaled(500)
+RATE, SECONDS = 50, scaled(8, least=3)
 # Promised at the 99th percentile.
 ACK_S = 1.0
 

@@ -18,15 +18,15 @@ from typing import Any
 import aiohttp
 from sqlalchemy import func, select
 
-from bench.figures import Figure, bot, end, memory_mb
+from bench.figures import Figure, bot, end, memory_mb, scaled
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.store.migrate import upgrade
 from bot.store.tables import alerts, incidents
 from tests.databases import looking, store_at
 
-RATE, SECONDS, COMMANDS = 1000, 30, 10
-KEYS = 1000
+RATE, SECONDS, COMMANDS = 1000, scaled(30, least=8), 10
+KEYS = scaled(1000)
 # Promised: the acknowledgement at the 99th percentile, and what memory grows by once the first half is over.
 ACK_S, GROWTH_MB = 1.0, 10.0
 _TOKEN = "bench"  # noqa: S105 - the sandbox's

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import func, insert, make_url, select, text
 
-from bench.figures import Figure
+from bench.figures import Figure, scaled
 from bot.domain import acts
 from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
@@ -23,7 +23,7 @@ from tests.databases import looking, migrated_template, new_database, postgres, 
 from tests.fakes import NOW
 
 REPLICAS = 3
-POSTGRES, SQLITE = 10_000, 1_000
+POSTGRES, SQLITE = scaled(10_000), scaled(1_000)
 # Promised for the database's part of a tick, and for the memory of a replica, however many incidents there are.
 TICK_S, FLAT_MB = 1.0, 30.0
 POLICY = Policy()

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 import trustme
 from aiohttp import web
 
+from bench.figures import scaled
 from bot.sandbox import kubernetes
 from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
 from bot.sandbox.world import World
 
-PODS, POD_BYTES = 100, 10_000_000
+PODS, POD_BYTES = scaled(100, least=10), scaled(10_000_000, least=2_000_000)
 _LINE = "{at} {level} request {number} to https://api.mistral.ai/v1/chat/completions took {ms} ms, status {status}\n"
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.figures import Figure, bot, end, memory_mb
+from bench.figures import Figure, bot, end, memory_mb, scaled
 from bench.log_server import PODS
 from bench.triage import IDLE_S
 from bot.sandbox.launcher import Sandbox
@@ -19,7 +19,7 @@ from bot.sandbox.scenario import load_scenarios
 MORE_MB = 60.0
 # the bot's default, and five times that
 TAILS = (2_000, 10_000)
-ROUNDS = 3
+ROUNDS = scaled(3)
 
 
 async def measure() -> list[Figure]:

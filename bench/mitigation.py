@@ -6,14 +6,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.figures import Figure, bot, end
+from bench.figures import Figure, bot, end, scaled
 from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message
 
 ROBIN, ADA = "U0REQUESTER", "U0APPROVER"
-ROUNDS = 8
+ROUNDS = scaled(8, least=3)
 # Promised from the click to the patch, beyond the API server's own time.
 PATCH_S = 0.3
 _POLICY = f"""

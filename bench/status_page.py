@@ -12,7 +12,7 @@ from functools import partial
 
 import aiohttp
 
-from bench.figures import Figure, end
+from bench.figures import Figure, end, scaled
 from bot.domain.publication import PublicStatus
 from bot.store.migrate import upgrade
 from bot.store.sql import SqlStore
@@ -20,7 +20,7 @@ from tests.databases import store_at
 from tests.fakes import NOW
 from tests.public import published
 
-HISTORY, CONNECTIONS, ROUNDS, ROUND_S, UPDATES = 200, 40, 7, 1.0, 10
+HISTORY, CONNECTIONS, ROUNDS, ROUND_S, UPDATES = scaled(200), 40, scaled(7, least=2), 1.0, scaled(10, least=2)
 # Promised: at least 60 % of what the same server does for a fixed string, so at most so much of its time a request.
 TIMES, SHOWS_S = 1 / 0.6, 1.0
 _HEAD_END, _LENGTH = b"\r\n\r\n", b"content-length:"

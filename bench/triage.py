@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 
-from bench.figures import Figure, bot, end, memory_mb
+from bench.figures import Figure, bot, end, memory_mb, scaled
 from bot.configuration import load
 from bot.probes import load as load_probes
 from bot.sandbox.launcher import Sandbox
@@ -16,7 +16,7 @@ from bot.worlds import prober
 MISTRAL_S, SERVICE_S = 0.3, 0.2
 # Promised for all of it beyond the slowest upstream, and for `health` beyond the upstream's answer.
 TRIAGE_MORE_S, HEALTH_MORE_S, START_S, IDLE_MB = 0.15, 0.6, 2.0, 120.0
-ROUNDS = 10
+ROUNDS = scaled(10, least=3)
 IDLE_S = 5.0
 # Slack takes about one message a second and channel: a channel that has been quiet so long does not wait.
 QUIET_S = 1.2

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Locator, Page, async_playwright, expect
+from playwright.async_api import Locator, Page, ViewportSize, async_playwright, expect
 
 from tests.needed import fail_or_skip
 
@@ -18,7 +18,7 @@ from tests.needed import fail_or_skip
 WAIT_MS = 60_000
 ROBIN, ADA = "Robin, on call", "Ada, may approve"
 _QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
-_WIDE, _NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
+_WIDE, _NARROW = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=800)
 # what Slack's markup looks like where nobody has made HTML of it
 _RAW = re.compile(
     r"<[@#!]|\{date|&(?:lt|gt|amp);|(?<![\w:]):[a-z][a-z_]+:(?!\w)|(?<![\w*])\*[^*\s][^*\n]*\*(?![\w*])|```"
