@@ -77,6 +77,9 @@ class Verifier:
     async def verify(self, run: Run, show: Show) -> RunChange:
         """Until the probes were well so often in a row as policy says, or things are worse, or the time is over."""
         plan, until = _plan(run), self._now() + self.policy.verify_within
+        if run.applied_at is not None:
+            # whoever takes it over does not begin anew
+            until = min(until, run.applied_at + self.policy.rollout_within + self.policy.verify_within)
         if not plan.found_by:
             return await self._over(
                 run, Outcome.NO_EFFECT, "Nothing can tell whether it helps: no probe is configured."

@@ -24,7 +24,7 @@ class Since:
 
 def runs(remedy: str, pod: Object, since: Since) -> bool:
     """Whether ``pod`` runs as ``remedy`` leaves it; nothing does for one that changes no pod."""
-    deed = _DEEDS.get(remedy)
+    deed = DEEDS.get(remedy)
     return deed is not None and deed(pod, since)
 
 
@@ -56,7 +56,7 @@ def _rolled_back(pod: Object, since: Since) -> bool:
     return pod["spec"]["containers"][0]["image"] == image and _env(pod) == _env(since.before)
 
 
-_DEEDS: Mapping[str, Callable[[Object, Since], bool]] = {
+DEEDS: Mapping[str, Callable[[Object, Since], bool]] = {
     "rate_limit_queue": _set("RATE_LIMIT_MODE", "queue".__eq__),
     "limit_concurrency": _set("MAX_CONCURRENT_REQUESTS", lambda held: held.isdecimal() and int(held) <= _FEW_REQUESTS),
     "fallback": _set("MISTRAL_FALLBACK", "true".__eq__),

@@ -1,6 +1,7 @@
 """What the sandbox's cluster holds: built from the scenario when it changes, then moved on by patches and time."""
 
 import time
+from collections.abc import Iterable
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,12 +60,20 @@ class ClusterState:
     def done(self, remedy: str) -> float:
         """The share of the serving pods that run as ``remedy`` leaves them."""
         serving = [pod for pod in self.held["pods"].values() if pod["status"]["containerStatuses"][0]["ready"]]
+        return sum(self._run(remedy, serving)) / len(serving) if serving else 0.0
+
+    def tried(self, remedy: str) -> bool:
+        """Whether any pod is as ``remedy`` leaves it, whether it starts or not."""
+        return any(self._run(remedy, self.held["pods"].values()))
+
+    def _run(self, remedy: str, pods: Iterable[Object]) -> list[bool]:
+        """Of each pod, whether it runs so; in a story."""
         telling = self._world.telling
-        if not serving or telling is None:
-            return 0.0
+        if telling is None:
+            return []
         before = objects.template(self.spec, self._world.service_key, before=True)
         since = Since(chosen=telling.chosen, key_changed=self._key_changed, before=before)
-        return sum(runs(remedy, pod, since) for pod in serving) / len(serving)
+        return [runs(remedy, pod, since) for pod in pods]
 
     def _trouble(self) -> None:
         """Keeps pods as what happens wants them: some down by hand, one that ran out of memory until that is cured."""

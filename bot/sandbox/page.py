@@ -65,15 +65,16 @@ class Page:
         self._shortcuts = shortcuts
         self._templates = Environment(loader=FileSystemLoader(_ASSETS), autoescape=True, undefined=StrictUndefined)
         self._templates.filters.update(
-            mrkdwn=self._shown, initial=initial, options=options, fields=_by_block, confirm=_confirm
+            mrkdwn=self._shown, initial=initial, options=options, fields=_by_block, confirm=_confirm, span=span
         )
         self._read: dict[_Seat, str] = {}
         """The ts of the last message that each seat has seen."""
 
     def application(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[_own_page])
         app.router.add_get("/", self._index)
         app.router.add_get("/events", self._events)
+        app.router.add_get("/drill/postmortem", self._postmortem)
         for path in ("/file/{file}", "/file/{file}/{path:.+}"):
             app.router.add_get(path, partial(file_answer, self._workspace))
         for path, doing in {
@@ -86,6 +87,7 @@ class Page:
             "/move": self._move,
             "/change": self._change,
             "/release": self._release,
+            "/drill": self._drill,
         }.items():
             app.router.add_post(path, self._done(doing))
         app.router.add_static("/assets", _ASSETS)
@@ -156,7 +158,9 @@ class Page:
         return {
             "panel": panel(play),
             "status": play.status,
-            "ahead": _span(play.sandbox.ahead_s),
+            "drill": play.drill,
+            "score": play.score,
+            "ahead": span(play.sandbox.ahead_s),
             "groups": groups,
             "story": world.telling.story if world.telling else None,
             "changes": world.changes,
@@ -294,8 +298,25 @@ class Page:
         )
         self._play.change(changes, slack_cut="slack_cut" in posted)
 
+    async def _drill(self, _: _Seat, posted: MultiMapping[str]) -> None:
+        await (self._play.end_drill() if posted.get("do") == "end" else self._play.begin_drill())
+
+    async def _postmortem(self, _: web.Request) -> web.Response:
+        """Of the last drill, as Markdown."""
+        score = self._play.score
+        return web.Response(text=score.postmortem if score and score.postmortem else "There is none yet.")
+
     async def _release(self, _: _Seat, posted: MultiMapping[str]) -> None:
         self._play.release()
+
+
+@web.middleware
+async def _own_page(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
+    """Nothing is done for another site that the same browser shows."""
+    origin = request.headers.get("Origin")
+    if request.method == "POST" and origin is not None and origin.partition("://")[2] != request.host:
+        return web.Response(status=403, text="That did not come from this page.")
+    return await handler(request)
 
 
 def _number(text: str, most: float) -> float:
@@ -309,7 +330,7 @@ def _number(text: str, most: float) -> float:
     return number
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """Such as ``1 h 20 min``; empty for nothing."""
     hours, minutes = divmod(round(seconds / 60), 60)
     return " ".join(part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part)

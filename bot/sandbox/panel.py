@@ -90,6 +90,8 @@ def _hint(play: Play) -> str:
     telling = world.telling
     if telling is None:
         return "Type /mistral triage."
+    if play.drill is not None:
+        return "A drill is on: find out what is wrong, keep people informed, and mend it. Nobody gives hints."
     if play.sandbox.slack.down:
         return "Slack is away. The bot keeps what it has to say until Slack is back."
     if telling.over(world.now) and telling.story.cures:

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
 
+from bot.sandbox.drill import Drill, Score, begun, scored
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.story import Story
 from bot.sandbox.world import Changes
@@ -33,6 +35,9 @@ class Play:
         self.slack_cut = False
         """Somebody made Slack go away by hand."""
         self.status = PublicStatus()
+        self.drill: Drill | None = None
+        self.score: Score | None = None
+        """Of the last drill."""
         self._one = asyncio.Lock()
 
     async def tell(self, name: str) -> None:
@@ -40,8 +45,23 @@ class Play:
         if name not in self.stories:
             raise LookupError(f"there is no scenario called {name!r}")
         async with self._one:
-            self.slack_cut = False
+            self.slack_cut, self.drill, self.score = False, None, None
             await self.sandbox.tell(self.stories[name])
+        self.sandbox.slack.workspace.changed()
+
+    async def begin_drill(self) -> None:
+        """Any story that people can do something about; its name is not told."""
+        story = secrets.choice([one for one in self.stories.values() if one.cures and not one.slack_away_minutes])
+        await self.tell(story.name)
+        self.drill = await begun(self.sandbox, story)
+        self.sandbox.slack.workspace.changed()
+
+    async def end_drill(self) -> None:
+        """Raises LookupError where none is on."""
+        if self.drill is None:
+            raise LookupError("no drill is on")
+        self.look()
+        self.score, self.drill = await scored(self.drill, self.sandbox), None
         self.sandbox.slack.workspace.changed()
 
     def change(self, changes: Changes, *, slack_cut: bool) -> None:
@@ -73,6 +93,8 @@ class Play:
         """What follows of itself: how far the story is cured, and whether Slack is there."""
         world, slack = self.sandbox.world, self.sandbox.slack
         world.look()
+        if self.drill is not None:
+            self.drill.look(self.sandbox)
         away = self.slack_cut or (world.telling is not None and world.telling.slack_away(world.now))
         if slack.down != away:
             slack.down = away

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from bot.sandbox.deeds import DEEDS
 from bot.sandbox.scenario import (
     AnswerSpec,
     ClusterSpec,
@@ -70,6 +71,9 @@ class Cluster(Protocol):
     def done(self, remedy: str) -> float:
         """The share of the serving pods that run as ``remedy`` leaves them."""
 
+    def tried(self, remedy: str) -> bool:
+        """Whether any pod is as ``remedy`` leaves it, whether it starts or not."""
+
     def release(self) -> None:
         """Somebody rolls out a release that does not start."""
 
@@ -119,6 +123,10 @@ class World:
         cures = telling.story.cures
         telling.mark(self.now, 1.0 - max(done.values(), default=0.0), self.changes.error_ratio)
         telling.api_well = any(share >= _UNWELL for remedy, share in done.items() if cures[remedy] == EVERYTHING)
+
+    def remedies_tried(self) -> tuple[str, ...]:
+        """Those as which any pod runs, or tries to."""
+        return () if self.cluster is None else tuple(filter(self.cluster.tried, DEEDS))
 
     @property
     def failing(self) -> bool:

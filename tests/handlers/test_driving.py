@@ -200,6 +200,26 @@ async def test_what_has_no_effect_says_what_is_still_wrong(world_of: WorldOf) ->
     assert [one.id for one in await world.bot.store.in_place(10)] == [run.id]
 
 
+async def test_whoever_takes_a_verification_over_does_not_begin_its_time_anew(world_of: WorldOf) -> None:
+    world = await world_of("rate limited under the usual traffic")
+    run = await world.done("fallback")
+    assert run.outcome is Outcome.NO_EFFECT
+    assert run.applied_at is not None
+    late = run.applied_at - QUICK.rollout_within - QUICK.verify_within
+    looks = 0
+
+    async def pause(_: float) -> None:
+        nonlocal looks
+        looks += 1
+
+    async def show(held: Run, _: str) -> Run:
+        return held
+
+    verifier = replace(world.bot.driver.verifier, pause=pause)
+    change = await verifier.verify(replace(run, state=State.VERIFYING, applied_at=late), show)
+    assert (change.run.outcome, looks) == (Outcome.NO_EFFECT, 0)
+
+
 async def test_a_fallback_without_effect_says_what_else_there_is(world_of: WorldOf) -> None:
     world = await world_of(policy=replace(QUICK, verify_within=timedelta(0)))
     world.becomes(service=AnswerSpec(status=503))

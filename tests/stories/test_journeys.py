@@ -5,8 +5,10 @@ import re
 import pytest
 from playwright.async_api import expect
 
+from bot.sandbox.story import load_stories
 from tests.stories.visitor import ADA, ROBIN, WAIT_MS, Visitor, visiting
 
+STORIES = load_stories().values()
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -181,3 +183,53 @@ async def test_slack_goes_away_in_the_middle_and_nothing_is_lost() -> None:
         await resolved(visitor)
         await read(visitor)
         await visitor.press_what_is_left()
+
+
+async def test_a_drill_ends_with_a_score_and_a_postmortem() -> None:
+    async with visiting("drill") as visitor:
+        await visitor.page.get_by_role("button", name="Drill: a surprise").click()
+        await visitor.sees("A drill is on.", visitor.page.locator("#controls"))
+        await expect(visitor.page.get_by_label("What happens")).to_have_count(0)
+        await visitor.go("#general")
+        await visitor.sees(re.compile("Support here:"))
+        await visitor.look("drill")
+        await visitor.go("#incidents")
+        await visitor.say("/mistral triage")
+        await expect(visitor.channel.get_by_role("button", name="Declare an incident")).to_be_visible(timeout=WAIT_MS)
+        shown = await visitor.channel.inner_text()
+        (story, *_) = [one for one in STORIES if re.search(rf"^{one.scenario.expect.cause}\b", shown, re.MULTILINE)]
+        await visitor.press("Declare an incident")
+        await expect(visitor.modal.get_by_label("What is wrong?")).not_to_have_value("", timeout=WAIT_MS)
+        await visitor.send("Declare")
+        await visitor.closed()
+        await visitor.sees("Next update:")
+        # a wrong one first, which nobody's diagnosis names
+        wrong = next(one for one in ("raise_timeout", "limit_concurrency") if one not in story.cures)
+        for remedy in (wrong, next(iter(story.cures))):
+            await visitor.say(f"/mistral mitigate {remedy}")
+            fields = {"Secret": "mistral-secrets-new"} if remedy == "rotate_key" else {}
+            await visitor.send("Make the preview", Why="a drill", **fields)
+            await visitor.closed()
+            await visitor.be(ADA)
+            await visitor.press("Approve", sure=True)
+            await visitor.sees(re.compile(f"{remedy} for INC-1: (is rolled out|failed)"))
+            # as long as a rollout and its verification may take together
+            await visitor.move("15 min")
+            await visitor.move("15 min")
+            await visitor.sees(re.compile(f"{remedy} for INC-1: (fixed|no effect|failed)"))
+            await visitor.be(ROBIN)
+        await visitor.page.get_by_role("button", name="End the drill").click()
+        score = visitor.watch.locator("#score")
+        await visitor.sees("wrong remedies tried", score)
+        await visitor.look("score")
+        told = dict(
+            zip(await score.locator("dt").all_inner_texts(), await score.locator("dd").all_inner_texts(), strict=True)
+        )
+        assert told["declared after"] == told["diagnosed after"] == "less than a minute"
+        assert told["mitigated after"].endswith("min")
+        assert told["resolved after"] == "not done"
+        assert told["wrong remedies tried"] == wrong
+        assert re.fullmatch(r"\d of [1-9]", told["updates in time"])
+        async with visitor.page.context.expect_page() as opened:
+            await visitor.watch.get_by_role("link", name="The postmortem to practise on").click()
+        await expect((await opened.value).get_by_text("INC-1").first).to_be_visible(timeout=WAIT_MS)

@@ -89,9 +89,10 @@ const sure = async (asked) => {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  const { where, action, value, shortcut, reaction, confirm, minutes, tab } = button.dataset;
+  const { where, action, value, shortcut, reaction, confirm, minutes, tab, drill } = button.dataset;
   if (tab) return show(tab);
   if (minutes) return post("/move", { minutes });
+  if (drill) return post("/drill", { do: drill });
   if (button.id === "release") return post("/release", {});
   if (!where) return;
   button.closest("details.menu")?.removeAttribute("open");
