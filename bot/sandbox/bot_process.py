@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import runpy
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -41,7 +42,10 @@ def _woken() -> list[Wake]:
 
 
 def _follow(clock: MovedClock, wakes: list[Wake]) -> None:
-    """Until the sandbox closes its end. Bare reads: the buffered reader's lock would be in the way at the exit."""
+    """Until the sandbox is gone, without which the bot is not needed either.
+
+    Bare reads: the buffered reader's lock would be in the way at the exit.
+    """
     held = b""
     while chunk := os.read(_STDIN, 4096):
         *lines, held = (held + chunk).split(b"\n")
@@ -49,6 +53,7 @@ def _follow(clock: MovedClock, wakes: list[Wake]) -> None:
             clock.move(float(line))
         for wake in wakes:
             wake()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:
