@@ -37,6 +37,7 @@ def playing(story: Story, stories: Mapping[str, Story]) -> Play:
     """A sandbox to play in, not started yet; its bot's YAML file is written."""
     sandbox = Sandbox(story.scenario, clock=MovedClock())
     sandbox.world.rollout_s = _ROLLOUT_S
+    sandbox.slack.pace = True
     file = sandbox.folder / "bot.yaml"
     page = {"name": "Sandbox", "url": sandbox.bot_url}
     file.write_text(yaml.safe_dump({**_CONFIG, "status_page": page}), encoding="utf-8")

@@ -124,6 +124,21 @@ async def test_an_envelope_that_is_not_acknowledged_comes_again_and_says_so(slac
     assert first.payload == second.payload
 
 
+async def test_connections_are_replaced_after_a_warning_and_nothing_is_lost(slack: SlackServer) -> None:
+    listener = Listener()
+    async with connected(slack, listener):
+        await slack.wait_connected(timeout_s=5)
+        refreshing = asyncio.create_task(slack.refresh(0.2))
+        for _ in range(20):
+            await slack.wait_connected(timeout_s=5)
+            await command(slack)
+            await asyncio.sleep(0.02)
+        await refreshing
+        await slack.wait_connected(timeout_s=5)
+        await command(slack)
+    assert len({request.envelope_id for request in listener.came}) == len(listener.came) == 21
+
+
 async def test_after_three_deliveries_slack_gives_up(slack: SlackServer) -> None:
     listener = Listener(ignores=9)
     async with connected(slack, listener):

@@ -21,6 +21,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.sandbox.scenario import Expect, Scenario
 from bot.sandbox.slack import APP_TOKEN, BOT_TOKEN, Message, SlackServer
 from bot.sandbox.slack.faults import CUT, HANG, LOST, PASS, Fault, Pace, rate_limited, refused, server_error
+from bot.sandbox.slack.methods import METHODS
 from bot.sandbox.world import World
 from tests.clusters import serve
 
@@ -258,4 +259,19 @@ def test_the_paces_are_one_message_a_second_and_twenty_channels_a_minute() -> No
     assert sum(not pace.wait_s("conversations.create", {"name": f"{n}"}, 0.0) for n in range(100)) == 20
     assert pace.wait_s("conversations.create", {}, 0.0) == 3
     assert pace.wait_s("conversations.create", {}, 3.0) == 0
-    assert pace.wait_s("chat.update", {"channel": HERE}, 0.0) == 0
+    assert pace.wait_s("api.test", {"channel": HERE}, 0.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "a_minute"), [("pins.add", 20), ("chat.update", 50), ("views.open", 100), ("users.info", 100)]
+)
+def test_each_method_has_the_pace_of_its_tier(method: str, a_minute: int) -> None:
+    pace = Pace()
+    assert sum(not pace.wait_s(method, {"channel": str(number)}, 0.0) for number in range(500)) == a_minute
+    assert pace.wait_s(method, {}, 60 / a_minute) == 0
+
+
+def test_only_what_slack_does_not_hold_back_has_no_pace() -> None:
+    pace = Pace()
+    free = {method for method in METHODS if all(pace.wait_s(method, {}, 0.0) == 0 for _ in range(500))}
+    assert free == {"api.test", "auth.test", "chat.getPermalink"}

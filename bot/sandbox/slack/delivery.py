@@ -1,6 +1,7 @@
 """How Slack reaches the bot: envelopes over Socket Mode, or signed requests, with the bot's acknowledgement back."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import itertools
@@ -127,7 +128,10 @@ class SocketMode:
     async def _carried(self, envelope: dict[str, Any], acked: asyncio.Future[dict[str, Any]], ack_s: float) -> bool:
         """Whether it was acknowledged in time; a connection that ends meanwhile ends the wait."""
         if not self.connections:
-            raise LookupError("the bot is not connected")
+            if "retry_attempt" not in envelope:
+                raise LookupError("the bot is not connected")
+            await asyncio.sleep(ack_s)  # it was a moment ago, and is expected back
+            return acked.done()
         connection = self.connections[-1] if self.spread is None else self.spread.choice(self.connections)
         try:
             await connection.socket.send_json(envelope)
@@ -136,6 +140,20 @@ class SocketMode:
         ends: set[asyncio.Future[Any]] = {acked, connection.closed}
         await asyncio.wait(ends, timeout=ack_s, return_when=asyncio.FIRST_COMPLETED)
         return acked.done()
+
+    async def refresh(self, notice_s: float) -> None:
+        """Slack replaces its connections every few hours: a warning to each, then its end, and none is lost by it.
+
+        docs.slack.dev/apis/events-api/using-socket-mode: the client opens another one meanwhile.
+        """
+        old = list(self.connections)
+        for reason, wait_s in (("warning", notice_s), ("refresh_requested", 0.0)):
+            for connection in old:
+                with contextlib.suppress(ConnectionError):
+                    await connection.socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {}})
+            await asyncio.sleep(wait_s)
+        for connection in old:
+            await connection.socket.close()
 
     def cut(self) -> None:
         """Ends all connections without a word."""

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,9 +68,40 @@ class Faults:
         self._queues.clear()
 
 
-# method -> (seconds to a call, calls that may come at once, the argument that has a pace of its own)
-# docs.slack.dev/apis/web-api/rate-limits: a message a second and channel with short bursts; tier 2 is 20 a minute
-_RATES = {"chat.postMessage": (1.0, 4, "channel"), "conversations.create": (3.0, 20, None)}
+# calls a minute of a tier: docs.slack.dev/apis/web-api/rate-limits
+_TIERS = {1: 1, 2: 20, 3: 50, 4: 100}
+# the tier of each method, as its page under docs.slack.dev/reference/methods says; what is not here is not held back
+_TIER_OF = {
+    **dict.fromkeys(
+        (
+            *("conversations.archive", "conversations.create", "conversations.list", "conversations.rename"),
+            *("conversations.setTopic", "pins.add", "pins.list", "pins.remove"),
+            *("usergroups.list", "usergroups.users.list"),
+        ),
+        2,
+    ),
+    **dict.fromkeys(
+        (
+            *("chat.delete", "chat.update", "conversations.history", "conversations.info", "conversations.invite"),
+            *("conversations.join", "conversations.open", "conversations.replies", "reactions.add"),
+        ),
+        3,
+    ),
+    **dict.fromkeys(
+        (
+            *("chat.postEphemeral", "conversations.members", "files.completeUploadExternal"),
+            *("files.getUploadURLExternal", "users.info"),
+            *("views.open", "views.publish", "views.push", "views.update"),
+        ),
+        4,
+    ),
+}
+# method -> (seconds to a call, calls that may come at once, the argument that has a pace of its own);
+# chat.postMessage has a tier of its own: a message a second and channel, with short bursts
+_RATES: Mapping[str, tuple[float, int, str | None]] = {
+    **{method: (60 / _TIERS[tier], _TIERS[tier], None) for method, tier in _TIER_OF.items()},
+    "chat.postMessage": (1.0, 4, "channel"),
+}
 
 
 class Pace:

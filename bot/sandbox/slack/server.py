@@ -72,6 +72,10 @@ class SlackServer:
         if down:
             self._sockets.cut()
 
+    async def refresh(self, notice_s: float = 10.0) -> None:
+        """Replaces the Socket Mode connections, as Slack does, so long after a warning."""
+        await self._sockets.refresh(notice_s)
+
     def spread(self, seed: int) -> None:
         """From now on each delivery goes to any one of the open connections, as Slack does with several."""
         self._sockets.spread = random.Random(seed)  # noqa: S311 - repeatable, and no secret
