@@ -147,8 +147,10 @@ async def _list(request: web.Request) -> web.Response:
             "remainingItemCount": len(found) - end,
         }
     kind = _GROUPS[_group(request)][resource]
+    # the list says what its items are, and they do not
+    items = [{name: part for name, part in item.items() if name not in ("kind", "apiVersion")} for item in found]
     return web.json_response(
-        {"kind": f"{kind}List", "apiVersion": _group(request), "metadata": metadata, "items": found[start:end]}
+        {"kind": f"{kind}List", "apiVersion": _group(request), "metadata": metadata, "items": items[start:end]}
     )
 
 

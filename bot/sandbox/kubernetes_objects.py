@@ -92,7 +92,7 @@ def deployment(spec: ClusterSpec, pods: Object, now: datetime) -> Object:
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": _metadata("Deployment", DEPLOYMENT, created)
-        | {"annotations": {REVISION: str(spec.revision)}, "generation": 1},
+        | {"labels": dict(LABELS), "annotations": {REVISION: str(spec.revision)}, "generation": 1},
         "spec": {
             "replicas": spec.desired,
             "revisionHistoryLimit": 10,
@@ -251,7 +251,6 @@ def _metadata(kind: str, name: str, created: str) -> Object:
         "uid": uid(kind, name),
         "resourceVersion": "1",
         "creationTimestamp": created,
-        "labels": dict(LABELS),
     }
 
 
