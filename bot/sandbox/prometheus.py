@@ -21,8 +21,8 @@ _RATE = re.compile(
 )
 _RAW = re.compile(r"(?P<name>\w+)(?:\{[^}]*\})?")
 _QUANTILE = re.compile(r"histogram_quantile\(.+\)")
-# How long the counters have been counting.
-_COUNTING_S = 86_400.0
+# Since when the counters have been counting.
+_COUNTING_SINCE = time.time() - 86_400.0
 _COUNT = re.compile(r"count\(\s*(?P<name>\w+)(?:\{[^}]*\})?\s*\)")
 _ERRORS, _REQUESTS = "mistral_errors_total", "mistral_requests_total"
 _SURGE_BEGAN_S = 1800.0
@@ -161,7 +161,7 @@ def _answer(held: Mapping[str, str], series: _Series, *, ranged: bool) -> web.Re
     if ranged and (raw := _RAW.fullmatch(query)):
         counted_up = list(series.steps(raw["name"]))
         labels = sorted({label for step in counted_up for label in step.labels})
-        return _over_time(held, lambda at: _counts(counted_up, labels, now - at), spec)
+        return _over_time(held, lambda at: _counts(counted_up, labels, now - at, at - _COUNTING_SINCE), spec)
     if rated is None:
         raise ValueError('invalid parameter "query": 1:1: parse error: the sandbox reads sums of rates and counts only')
     window_s, offset_s = _seconds(rated["window"]), _seconds(rated["offset"] or "0s")
@@ -196,10 +196,10 @@ def _over_time(
     return _success({"resultType": "matrix", "result": rows})
 
 
-def _counts(steps: Sequence[_Step], labels: Sequence[str], age_s: float) -> dict[Any, float]:
-    """What each counter stood at so long ago."""
-    means = _sums(steps, labels, age_s, _COUNTING_S)
-    return {key: round(mean * _COUNTING_S) for key, mean in means.items()}
+def _counts(steps: Sequence[_Step], labels: Sequence[str], age_s: float, counting_s: float) -> dict[Any, float]:
+    """What each counter stood at so long ago, when it had been counting for so long."""
+    means = _sums(steps, labels, age_s, counting_s)
+    return {key: round(mean * counting_s) for key, mean in means.items()}
 
 
 def _success(data: object) -> web.Response:
