@@ -10,6 +10,7 @@
 # make bench     measure the goals for time and size (about five minutes); fails where one is missed
 # make bench-smoke   the same at a fiftieth of its size, in a minute: whether it still runs; nothing is promised of it
 # make soak      three replicas in faults for five minutes, and a day's work in forty: nothing lost, doubled or grown
+# make pictures  take the README's pictures anew, from the sandbox in a browser (two minutes)
 # make audit     known vulnerabilities of what is installed; asks PyPI
 # make sbom      sbom.json, a CycloneDX bill of what the image installs
 # make lock      resolve the dependencies anew
@@ -20,7 +21,7 @@ BIN := .venv/bin
 UV := uv==0.13.9
 STAMP := .venv/.installed
 
-.PHONY: install sandbox test test-cluster test-image test-stories test-kill bench bench-smoke soak check audit sbom lock
+.PHONY: install sandbox test test-cluster test-image test-stories test-kill bench bench-smoke soak check pictures audit sbom lock
 
 install: $(STAMP)
 
@@ -69,6 +70,10 @@ bench-smoke: install
 
 soak: install
 	$(BIN)/python -m bench --long
+
+pictures: install
+	tests/install_servers.sh chromium fonts-noto-color-emoji
+	$(BIN)/python -m tests.pictures
 
 audit: install
 	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --requirement requirements.lock --require-hashes --disable-pip

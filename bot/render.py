@@ -41,6 +41,7 @@ _CHANNEL = re.compile(r"[CGD][A-Z0-9]{2,30}")
 _MENTIONED = re.compile(
     r"&lt;(@[UW][A-Z0-9]{2,30}|#C[A-Z0-9]{2,30}|!subteam\^S[A-Z0-9]{2,30})(?:\|[^&<>\n]{0,80})?&gt;"
 )
+_PAGES = {"builtin": "the status page", "file": "its files", "atlassian": "Statuspage"}
 _LINK = re.compile(r"https?://[^\s<>|\"`]+")
 
 
@@ -72,6 +73,7 @@ class Renderer:
             channel=_mention(_CHANNEL, "#"),
             group=_mention(_GROUP, "!subteam^"),
             person=_person,
+            page_name=_page_name,
             link=_link,
             when=_when,
             ago=_ago,
@@ -197,6 +199,11 @@ def _mention(pattern: "re.Pattern[str]", sign: str) -> Any:
 def _person(user: object) -> Any:
     """Somebody by a mention; None: nobody."""
     return "nobody yet" if user is None else _mention(_USER, "@")(user)
+
+
+def _page_name(name: object) -> str:
+    """How people call a status page that is called ``name`` in bot/statuspages."""
+    return _PAGES.get(str(name), str(name))
 
 
 def _link(url: object, text: object) -> Any:

@@ -116,3 +116,20 @@ def test_the_manifest_is_printed_without_any_settings(tmp_path: Path) -> None:
     ended = mistral_bot("manifest", home=tmp_path, PORT="wrong")
     assert ended.returncode == 0
     assert "/mistral" in ended.stdout
+
+
+def test_nothing_of_the_bots_needs_the_sandbox_or_what_it_is_made_of() -> None:
+    program = """
+import importlib, pkgutil, sys
+for name in ("bot.sandbox", "time_machine"):
+    sys.modules[name] = None
+import bot
+named = [one.name for one in pkgutil.walk_packages(bot.__path__, "bot.", onerror=lambda _: None)]
+for name in named:
+    if not name.startswith("bot.sandbox") and not name.endswith("__main__"):
+        importlib.import_module(name)
+print(len(named))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert told.stderr == ""
+    assert int(told.stdout) > 150

@@ -43,3 +43,16 @@ def test_the_yaml_file_that_is_shown_can_be_read_and_holds_the_defaults(tmp_path
     assert policy.promises[Severity.P1].respond == timedelta(minutes=15)
     same = ("remind_before", "snoozes_most", "nudges_most", "own_channel", "channel_name")
     assert [getattr(policy, name) for name in same] == [getattr(default, name) for name in same]
+
+
+def test_the_pictures_that_are_shown_are_there() -> None:
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README.read_text())
+    assert shown
+    assert [one for one in shown if not (README.parent / one).is_file()] == []
+
+
+def test_what_make_is_said_to_do_it_does() -> None:
+    known = re.findall(r"^([a-z-]+):", (README.parent / "Makefile").read_text(), re.MULTILINE)
+    told = set(re.findall(r"`make ([a-z-]+)`", README.read_text()))
+    assert told
+    assert told <= set(known)

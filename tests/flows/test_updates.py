@@ -51,7 +51,7 @@ async def test_an_update_for_all_three_audiences_reaches_each_in_its_own_words(d
     shown = without_ids(preview.blocks)
     for message in (post, notice):
         assert all(block in shown for block in without_ids(message.blocks)), "as it was previewed"
-    for part in (public.title, public.updates[0].text, "Chat (out of order)", "*Public*, on `builtin`"):
+    for part in (public.title, public.updates[0].text, "Chat (out of order)", "*Public*, on the status page"):
         assert part in preview.all_text
     assert desk.slack.views == {}
 
