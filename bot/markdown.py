@@ -9,7 +9,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, TemplateError
 
 from bot import errors
-from bot.render import duration, environment_for, loader
+from bot.filters import duration
+from bot.render import environment_for, loader
 
 # What CommonMark and tables read as something else than itself, anywhere and where a line begins.
 _ANYWHERE = re.compile(r"([\\`*_\[\]<>|~&$])")

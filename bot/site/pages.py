@@ -15,7 +15,8 @@ from markupsafe import Markup, escape
 
 from bot import errors
 from bot.domain.publication import ComponentState, PublicIncident, PublicView
-from bot.render import duration, environment_for, loader
+from bot.filters import duration
+from bot.render import environment_for, loader
 from bot.settings import StatusPageSettings
 
 # What XML 1.0 cannot hold, and the marks that turn the direction of text around.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from bot.domain.incident import Refusal
 from bot.domain.policy import Act
 from bot.domain.redaction import redact
+from bot.filters import escape
 from bot.handlers.mitigation import MitigationHandler
 from bot.ports import Reply
-from bot.render import escape
 from bot.slack import parse
 from bot.slack.approvers import Approvers
 from bot.slack.incidents import SlackIncidents
