@@ -98,7 +98,7 @@ class Verifier:
                 return await self._over(run, Outcome.FIXED, f"{_told(findings, plan.found_by)}.")
             if worse >= self.policy.successes:
                 return await self._over(run, Outcome.WORSE, f"Was well before: {'; '.join(map(_said, broken))}.")
-            if self._now() >= until:
+            if not well and self._now() >= until:
                 minutes = self.policy.verify_within.total_seconds() / 60
                 still = "; ".join(map(_said, bad)) or "no probe can tell"
                 instead = _INSTEAD.get(run.remedy, "")

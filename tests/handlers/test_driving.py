@@ -200,10 +200,20 @@ async def test_what_has_no_effect_says_what_is_still_wrong(world_of: WorldOf) ->
     assert [one.id for one in await world.bot.store.in_place(10)] == [run.id]
 
 
-async def test_whoever_takes_a_verification_over_does_not_begin_its_time_anew(world_of: WorldOf) -> None:
-    world = await world_of("rate limited under the usual traffic")
+@pytest.mark.parametrize(
+    ("scenario", "outcome", "pauses"),
+    [
+        ("rate limited under the usual traffic", Outcome.NO_EFFECT, 0),
+        # what looks well is looked at as often as ever
+        (WELL, Outcome.FIXED, QUICK.successes - 1),
+    ],
+)
+async def test_whoever_takes_a_verification_over_does_not_begin_its_time_anew(
+    world_of: WorldOf, scenario: str, outcome: Outcome, pauses: int
+) -> None:
+    world = await world_of(scenario)
     run = await world.done("fallback")
-    assert run.outcome is Outcome.NO_EFFECT
+    assert run.outcome is outcome
     assert run.applied_at is not None
     late = run.applied_at - QUICK.rollout_within - QUICK.verify_within
     looks = 0
@@ -217,7 +227,7 @@ async def test_whoever_takes_a_verification_over_does_not_begin_its_time_anew(wo
 
     verifier = replace(world.bot.driver.verifier, pause=pause)
     change = await verifier.verify(replace(run, state=State.VERIFYING, applied_at=late), show)
-    assert (change.run.outcome, looks) == (Outcome.NO_EFFECT, 0)
+    assert (change.run.outcome, looks) == (outcome, pauses)
 
 
 async def test_a_fallback_without_effect_says_what_else_there_is(world_of: WorldOf) -> None:
