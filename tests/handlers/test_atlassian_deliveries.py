@@ -60,7 +60,7 @@ async def test_statuspage_is_told_while_slack_is_down_and_slack_when_it_is_back(
     stage.world.sandbox.slack.down = False
     await stage.world.settle()
     assert len(stage.world.said("is INVESTIGATING")) == len(TEXTS)
-    assert "<https://stspg.io/000000|atlassian>" in stage.card()
+    assert "<https://stspg.io/000000|Statuspage>" in stage.card()
     assert told.bodies() == TEXTS, "nothing is there twice"
 
 
@@ -74,7 +74,7 @@ async def test_slack_is_told_while_statuspage_is_down_and_statuspage_in_order_wh
         pass
     assert len(stage.world.said("is INVESTIGATING")) == len(TEXTS)
     assert told.other.said[-1][0] == len(TEXTS)
-    assert "atlassian (not told yet: Statuspage has a fault of its own (503))" in stage.card()
+    assert "Statuspage (not told yet: Statuspage has a fault of its own (503))" in stage.card()
     told.remote.refuse = lambda _: None
     # and the answer to its creation is lost
     told.remote.lose = {len(told.remote.asked) + 2}

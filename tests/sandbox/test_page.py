@@ -11,7 +11,9 @@ from playwright.async_api import async_playwright, expect
 
 from bot.sandbox.page import Page
 from bot.sandbox.run import playing
+from bot.sandbox.shown import COMMANDS as OFFERED
 from bot.sandbox.story import load_stories
+from bot.slack.parse import COMMANDS
 from tests.needed import fail_or_skip
 
 STORIES = load_stories()
@@ -58,3 +60,7 @@ async def test_a_newcomer_triages_and_chooses_another_world(browser_page: Browse
     await page.set_viewport_size({"width": 390, "height": 800})
     wide = await page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 390
+
+
+def test_what_is_offered_to_type_are_commands_that_the_bot_knows() -> None:
+    assert {one.split()[0] for one in OFFERED} <= set(COMMANDS)

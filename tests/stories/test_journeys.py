@@ -12,15 +12,15 @@ STORIES = load_stories().values()
 pytestmark = pytest.mark.timeout(400)
 
 
-async def declared(visitor: Visitor, story: str, cause: str) -> None:
+async def declared(visitor: Visitor, story: str, cause: str, *, closely: bool = False) -> None:
     await visitor.choose(story)
     await visitor.look("chosen")
     await visitor.say("/mistral triage")
     await visitor.sees(cause)
-    await visitor.look("triaged")
+    await visitor.look("triaged", closely=closely)
     await visitor.press("Declare an incident")
     await expect(visitor.modal.get_by_label("What is wrong?")).not_to_have_value("", timeout=WAIT_MS)
-    await visitor.look("declaring")
+    await visitor.look("declaring", closely=closely)
     await visitor.send("Declare")
     await visitor.closed()
     await visitor.sees("Next update:")
@@ -107,7 +107,7 @@ async def read(visitor: Visitor) -> None:
 
 async def test_a_newcomer_deals_with_a_rate_limit() -> None:
     async with visiting("rate-limited") as visitor:
-        await declared(visitor, "rate limited", "rate_limited")
+        await declared(visitor, "rate limited", "rate_limited", closely=True)
         await visitor.move("15 min")
         await visitor.move("15 min")
         await visitor.sees(re.compile("The update of INC-1 was due"))

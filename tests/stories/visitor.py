@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, Page, ViewportSize, async_playwright, expect
 
 from tests.needed import fail_or_skip
@@ -88,11 +89,15 @@ class Visitor:
     async def sees(self, text: str | re.Pattern[str], within: Locator | None = None) -> None:
         await expect((within or self.channel).get_by_text(text).last).to_be_visible(timeout=WAIT_MS)
 
-    async def look(self, what: str) -> None:
-        """What is there now fits, wide and narrow, light and dark, and shows no markup."""
+    async def look(self, what: str, *, closely: bool = False) -> None:
+        """What is there fits, wide and narrow, light and dark, and shows no markup; ``closely``: axe looks as well."""
         self.steps += 1
         for scheme in ("light", "dark"):
             await self.page.emulate_media(color_scheme=scheme)
+            if closely:
+                found = (await Axe().run(self.page)).response["violations"]
+                grave = [one for one in found if one["impact"] in ("serious", "critical")]
+                assert not grave, [(one["id"], [node["html"] for node in one["nodes"]]) for one in grave]
             await self._fits(f"{self.steps:02d}-{what}-{scheme}-wide")
         await self.page.set_viewport_size(_NARROW)
         tabs = ("main",) if await self.page.locator("dialog[open]").count() else _TABS

@@ -16,7 +16,8 @@ import aiohttp
 from aiohttp import WSMsgType, web
 
 SIGNING_SECRET = "sandbox-signing-secret"  # noqa: S105 - of a workspace that exists in memory alone
-# Slack delivers an envelope again that was not acknowledged in time.
+# Slack delivers an envelope again that was not acknowledged in time: docs.slack.dev/apis/events-api, "Retries", and
+# docs.slack.dev/apis/events-api/using-socket-mode
 ACK_S = 3.0
 _DELIVERIES = 3
 _HELLO = {"type": "hello", "num_connections": 1, "debug_info": {}, "connection_info": {"app_id": "A0SANDBOX"}}
@@ -25,7 +26,7 @@ Body = dict[str, Any] | None
 
 
 def signed(body: str, *, secret: str = SIGNING_SECRET, at: float | None = None) -> dict[str, str]:
-    """Slack's signature headers for ``body`` (docs.slack.dev: verifying requests)."""
+    """Slack's signature headers for ``body``: docs.slack.dev/authentication/verifying-requests-from-slack."""
     timestamp = str(int(time.time() if at is None else at))
     digest = hmac.new(secret.encode(), f"v0:{timestamp}:{body}".encode(), hashlib.sha256).hexdigest()
     return {"X-Slack-Request-Timestamp": timestamp, "X-Slack-Signature": f"v0={digest}"}

@@ -9,6 +9,8 @@ from typing import Any
 
 from bot.sandbox.slack.model import BOT_USER, PEOPLE, Call, Channel, Message, ResponseUrl, Trigger, View
 
+# docs.slack.dev/interactivity/handling-user-interaction: a trigger_id opens one modal within three seconds, and a
+# response_url takes five posts within half an hour
 TRIGGER_S = 3.0
 RESPONSE_S = 1800.0
 
