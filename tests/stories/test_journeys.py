@@ -105,6 +105,19 @@ async def read(visitor: Visitor) -> None:
     await index.close()
 
 
+async def ended(visitor: Visitor, *, after: tuple[str, ...] = ()) -> None:
+    """To the end of the incident; ``after`` the time in which it is over by itself what is temporary is taken back."""
+    await published(visitor)
+    if after:
+        for span in after:
+            await visitor.move(span)
+        await visitor.sees("It is over by itself.", visitor.watch)
+        await reverted(visitor)
+    await resolved(visitor)
+    await read(visitor)
+    await visitor.press_what_is_left()
+
+
 async def test_a_newcomer_deals_with_a_rate_limit() -> None:
     async with visiting("rate-limited") as visitor:
         await declared(visitor, "rate limited", "rate_limited", closely=True)
@@ -117,47 +130,28 @@ async def test_a_newcomer_deals_with_a_rate_limit() -> None:
         await visitor.go("#incidents")
         await mitigated(visitor, "Rate limit queue")
         await expect(visitor.watch.locator(".changed")).to_have_text(re.compile("RATE_LIMIT_MODE.*queue", re.DOTALL))
-        await published(visitor)
-        await visitor.move("1 h")
-        await visitor.sees("It is over by itself.", visitor.watch)
-        await reverted(visitor)
-        await resolved(visitor)
-        await read(visitor)
-        await visitor.press_what_is_left()
+        await ended(visitor, after=("1 h",))
 
 
 async def test_a_bad_release_is_rolled_back() -> None:
     async with visiting("bad-release") as visitor:
         await declared(visitor, "bad release", "bad_release")
         await mitigated(visitor, "Rollback")
-        await published(visitor)
-        await resolved(visitor)
-        await read(visitor)
-        await visitor.press_what_is_left()
+        await ended(visitor)
 
 
 async def test_a_revoked_key_is_replaced_by_the_one_that_waits() -> None:
     async with visiting("key-revoked") as visitor:
         await declared(visitor, "key revoked", "invalid_key")
         await mitigated(visitor, "Rotate key", Secret="mistral-secrets-new")
-        await published(visitor)
-        await resolved(visitor)
-        await read(visitor)
-        await visitor.press_what_is_left()
+        await ended(visitor)
 
 
 async def test_the_provider_is_down_and_comes_back() -> None:
     async with visiting("provider-down") as visitor:
         await declared(visitor, "provider down", "provider_outage")
         await mitigated(visitor, "Fallback")
-        await published(visitor)
-        await visitor.move("1 h")
-        await visitor.move("1 h")
-        await visitor.sees("It is over by itself.", visitor.watch)
-        await reverted(visitor)
-        await resolved(visitor)
-        await read(visitor)
-        await visitor.press_what_is_left()
+        await ended(visitor, after=("1 h", "1 h"))
 
 
 async def test_slack_goes_away_in_the_middle_and_nothing_is_lost() -> None:
@@ -176,13 +170,7 @@ async def test_slack_goes_away_in_the_middle_and_nothing_is_lost() -> None:
         await visitor.move("15 min")
         await visitor.sees(re.compile("The update of INC-1 was due"))
         await mitigated(visitor, "Limit concurrency")
-        await published(visitor)
-        await visitor.move("1 h")
-        await visitor.sees("It is over by itself.", visitor.watch)
-        await reverted(visitor)
-        await resolved(visitor)
-        await read(visitor)
-        await visitor.press_what_is_left()
+        await ended(visitor, after=("1 h",))
 
 
 async def test_a_drill_ends_with_a_score_and_a_postmortem() -> None:
