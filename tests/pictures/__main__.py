@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.async_api import expect
 
 from tests.stories.test_journeys import declared, mitigated, published
-from tests.stories.visitor import WAIT_MS, Visitor, visiting
+from tests.stories.visitor import Visitor, visiting
 
 FOLDER = Path(__file__).parent
 
@@ -21,8 +21,8 @@ async def main() -> None:
         await visitor.page.set_viewport_size({"width": 1280, "height": 820})
         await visitor.choose("rate limited")
         await visitor.say("/mistral triage")
-        await expect(visitor.channel.get_by_role("button", name="Declare an incident")).to_be_visible(timeout=WAIT_MS)
-        await expect(visitor.channel.locator("img")).to_be_visible(timeout=WAIT_MS)
+        await expect(visitor.channel.get_by_role("button", name="Declare an incident")).to_be_visible()
+        await expect(visitor.channel.locator("img")).to_be_visible()
         await _taken(visitor, "triage")
     async with visiting("pictures") as visitor:
         await declared(visitor, "rate limited", "rate_limited")
@@ -35,7 +35,7 @@ async def main() -> None:
             await visitor.watch.get_by_role("link", name="Open it").click()
         page = await opened.value
         await page.set_viewport_size({"width": 900, "height": 560})
-        await expect(page.get_by_text(re.compile("Monitoring")).first).to_be_visible(timeout=WAIT_MS)
+        await expect(page.get_by_text(re.compile("Monitoring")).first).to_be_visible()
         await page.screenshot(path=FOLDER / "status.png", scale="css")
         await page.close()
 

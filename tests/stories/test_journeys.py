@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from bot.sandbox.story import load_stories
-from tests.stories.visitor import ADA, ROBIN, WAIT_MS, Visitor, visiting
+from tests.stories.visitor import ADA, ROBIN, Visitor, visiting
 
 STORIES = load_stories().values()
 pytestmark = pytest.mark.timeout(400)
@@ -19,7 +19,7 @@ async def declared(visitor: Visitor, story: str, cause: str, *, closely: bool = 
     await visitor.sees(cause)
     await visitor.look("triaged", closely=closely)
     await visitor.press("Declare an incident")
-    await expect(visitor.modal.get_by_label("What is wrong?")).not_to_have_value("", timeout=WAIT_MS)
+    await expect(visitor.modal.get_by_label("What is wrong?")).not_to_have_value("")
     await visitor.look("declaring", closely=closely)
     await visitor.send("Declare")
     await visitor.closed()
@@ -40,7 +40,7 @@ async def mitigated(visitor: Visitor, button: str, **fields: str) -> None:
     await visitor.press("Approve", sure=True)
     await visitor.sees(re.compile("The remedy helps|The service is well"), visitor.watch)
     await expect(revision).not_to_have_text(before)
-    await expect(visitor.watch.locator(".pod.unready")).to_have_count(0, timeout=WAIT_MS)
+    await expect(visitor.watch.locator(".pod.unready")).to_have_count(0)
     await expect(visitor.watch.locator(".ratio strong")).to_have_text("0.0 %")
     await visitor.look("rolled-out")
     await visitor.move("5 min")
@@ -52,7 +52,7 @@ async def mitigated(visitor: Visitor, button: str, **fields: str) -> None:
 async def published(visitor: Visitor) -> None:
     await visitor.say("/mistral publish")
     await visitor.send("Preview", Status_on_the_page="Monitoring")
-    await expect(visitor.modal.get_by_role("button", name="Send")).to_be_visible(timeout=WAIT_MS)
+    await expect(visitor.modal.get_by_role("button", name="Send")).to_be_visible()
     await visitor.look("publishing")
     await visitor.send("Send")
     await visitor.closed()
@@ -60,7 +60,7 @@ async def published(visitor: Visitor) -> None:
     async with visitor.page.context.expect_page() as opened:
         await visitor.watch.get_by_role("link", name="Open it").click()
     page = await opened.value
-    await expect(page.get_by_text("Monitoring").first).to_be_visible(timeout=WAIT_MS)
+    await expect(page.get_by_text("Monitoring").first).to_be_visible()
     await page.close()
 
 
@@ -83,7 +83,7 @@ async def reverted(visitor: Visitor) -> None:
 async def resolved(visitor: Visitor) -> None:
     await visitor.say("/mistral resolve")
     await visitor.send("Resolve", Why="It is over", Who="Robin")
-    await expect(visitor.modal.get_by_role("button", name="Send")).to_be_visible(timeout=WAIT_MS)
+    await expect(visitor.modal.get_by_role("button", name="Send")).to_be_visible()
     await visitor.look("resolving")
     await visitor.send("Send")
     await visitor.closed()
@@ -94,14 +94,14 @@ async def resolved(visitor: Visitor) -> None:
 async def read(visitor: Visitor) -> None:
     """The postmortem, and the evidence's index."""
     await visitor.say("/mistral postmortem")
-    await expect(visitor.modal.locator("form")).to_be_visible(timeout=WAIT_MS)
+    await expect(visitor.modal.locator("form")).to_be_visible()
     await visitor.look("postmortem")
     await visitor.page.locator("#modal-close").click()
     await visitor.closed()
     async with visitor.page.context.expect_page() as opened:
         await visitor.channel.get_by_role("link", name="Open its index").last.click()
     index = await opened.value
-    await expect(index.get_by_role("heading", level=1)).to_contain_text("INC-1", timeout=WAIT_MS)
+    await expect(index.get_by_role("heading", level=1)).to_contain_text("INC-1")
     await index.close()
 
 
@@ -163,7 +163,7 @@ async def test_slack_goes_away_in_the_middle_and_nothing_is_lost() -> None:
         await visitor.sees("Slack is down", visitor.page.locator("#state"))
         await visitor.look("away")
         await visitor.move("5 min")
-        await expect(visitor.channel.locator(".banner")).to_have_count(0, timeout=WAIT_MS)
+        await expect(visitor.channel.locator(".banner")).to_have_count(0)
         await visitor.say("/mistral note Slack was away")
         await visitor.sees("It is in the timeline of INC-1.")
         await visitor.move("15 min")
@@ -183,11 +183,11 @@ async def test_a_drill_ends_with_a_score_and_a_postmortem() -> None:
         await visitor.look("drill")
         await visitor.go("#incidents")
         await visitor.say("/mistral triage")
-        await expect(visitor.channel.get_by_role("button", name="Declare an incident")).to_be_visible(timeout=WAIT_MS)
+        await expect(visitor.channel.get_by_role("button", name="Declare an incident")).to_be_visible()
         shown = await visitor.channel.inner_text()
         (story, *_) = [one for one in STORIES if re.search(rf"^{one.scenario.expect.cause}\b", shown, re.MULTILINE)]
         await visitor.press("Declare an incident")
-        await expect(visitor.modal.get_by_label("What is wrong?")).not_to_have_value("", timeout=WAIT_MS)
+        await expect(visitor.modal.get_by_label("What is wrong?")).not_to_have_value("")
         await visitor.send("Declare")
         await visitor.closed()
         await visitor.sees("Next update:")
@@ -220,4 +220,4 @@ async def test_a_drill_ends_with_a_score_and_a_postmortem() -> None:
         assert re.fullmatch(r"\d of [1-9]", told["updates in time"])
         async with visitor.page.context.expect_page() as opened:
             await visitor.watch.get_by_role("link", name="The postmortem to practise on").click()
-        await expect((await opened.value).get_by_text("INC-1").first).to_be_visible(timeout=WAIT_MS)
+        await expect((await opened.value).get_by_text("INC-1").first).to_be_visible()

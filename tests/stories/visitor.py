@@ -17,6 +17,7 @@ from tests.needed import fail_or_skip
 
 # Long for a page on loopback: three browsers and as many bots may share two cores.
 WAIT_MS = 60_000
+expect.set_options(timeout=WAIT_MS)
 ROBIN, ADA = "Robin, on call", "Ada, may approve"
 _QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
 _WIDE, _NARROW = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=800)
@@ -56,7 +57,7 @@ class Visitor:
     async def press(self, name: str, *, sure: bool = False, within: Locator | None = None) -> None:
         """The newest button of the channel called so; ``sure``: it asks first."""
         button = (within or self.channel).get_by_role("button", name=name, exact=True).last
-        await expect(button).to_be_visible(timeout=WAIT_MS)
+        await expect(button).to_be_visible()
         self.clicked.add(await button.get_attribute("data-action") or name)
         await button.click()
         if sure:
@@ -64,7 +65,7 @@ class Visitor:
 
     async def send(self, submit: str, **fields: str) -> None:
         """Fills in the form that opens, by its labels' first words, and submits it."""
-        await expect(self.modal.locator("form")).to_be_visible(timeout=WAIT_MS)
+        await expect(self.modal.locator("form")).to_be_visible()
         for label, value in fields.items():
             field = self.modal.get_by_label(re.compile(f"^{label.replace('_', ' ')}")).first
             if await field.evaluate("element => element.tagName") == "SELECT":
@@ -79,7 +80,7 @@ class Visitor:
         gone = self.page.locator("#modal:not([open]), #modal-problem:not(:empty)").first
         await gone.wait_for(state="attached", timeout=WAIT_MS)
         assert await problem.count() == 0 or await problem.inner_text() == "", await problem.inner_text()
-        await expect(self.modal).not_to_be_visible(timeout=WAIT_MS)
+        await expect(self.modal).not_to_be_visible()
 
     async def move(self, name: str) -> None:
         """The clock, and waits until it has arrived."""
@@ -87,7 +88,7 @@ class Visitor:
             await self.page.locator("#clock").get_by_role("button", name=name, exact=True).click()
 
     async def sees(self, text: str | re.Pattern[str], within: Locator | None = None) -> None:
-        await expect((within or self.channel).get_by_text(text).last).to_be_visible(timeout=WAIT_MS)
+        await expect((within or self.channel).get_by_text(text).last).to_be_visible()
 
     async def look(self, what: str, *, closely: bool = False) -> None:
         """What is there fits, wide and narrow, light and dark, and shows no markup; ``closely``: axe looks as well."""
