@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from bot.sandbox.drill import Drill, Score, begun, scored
+from bot.sandbox.drill import Drill, Score, heard, scored, updates
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.story import Story
 from bot.sandbox.world import Changes
@@ -52,9 +52,13 @@ class Play:
     async def begin_drill(self) -> None:
         """Any story that people can do something about; its name is not told."""
         story = secrets.choice([one for one in self.stories.values() if one.cures and not one.slack_away_minutes])
-        await self.tell(story.name)
-        self.drill = await begun(self.sandbox, story)
+        before = await updates(self.sandbox)
+        async with self._one:
+            # a drill is on before its story begins: the page never names it
+            self.slack_cut, self.drill, self.score = False, Drill(story, before), None
+            await self.sandbox.tell(story)
         self.sandbox.slack.workspace.changed()
+        await heard(self.sandbox, story)
 
     async def end_drill(self) -> None:
         """Raises LookupError where none is on."""
