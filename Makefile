@@ -55,7 +55,7 @@ test-image: install
 
 test-stories: install
 	tests/install_servers.sh chromium
-	$(BIN)/pytest -n 3 --dist worksteal tests/stories --override-ini addopts="--strict-markers --strict-config -ra"
+	$(BIN)/pytest -n 2 --dist worksteal tests/stories --override-ini addopts="--strict-markers --strict-config -ra"
 
 test-kill: install
 	KILL_AT=all $(BIN)/pytest -n 2 --dist worksteal tests/kill

@@ -193,7 +193,8 @@ def _summary(facts: Facts) -> str:
     cause = CAUSES.get(incident.cause or "")
     why = "" if cause is None or cause.headline == incident.title else f"Cause: {cause.headline}"
     parts = [incident.title, incident.impact, why]
-    return " ".join(_sentence(part) for part in parts if part.strip())
+    # an incident that a triage declares begins with its headline as title and impact
+    return " ".join(dict.fromkeys(_sentence(part) for part in parts if part.strip()))
 
 
 def _sentence(said: str) -> str:

@@ -1,6 +1,7 @@
 """``python -m bot.sandbox.bot_process AHEAD_S ARGUMENTS``: the unmodified bot, with a clock that the sandbox moves.
 
-Each line on its standard input is a number of seconds by which the clock goes forward; what is due then is done.
+Each line on the standard input of ``run`` is a number of seconds by which the clock goes forward; what is due then is
+done, and with the end of the input the bot ends.
 """
 
 import asyncio
@@ -60,7 +61,8 @@ def main() -> None:
     clock, wakes = MovedClock(), _woken()
     if ahead_s := float(sys.argv[1]):
         clock.move(ahead_s)
-    threading.Thread(target=_follow, args=(clock, wakes), name="clock", daemon=True).start()
+    if sys.argv[2:] == ["run"]:  # a command is over before the clock moves
+        threading.Thread(target=_follow, args=(clock, wakes), name="clock", daemon=True).start()
     # each jump of the clock makes ticks due that have just begun; in a sandbox that is as it should be
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     sys.argv = ["mistral-bot", *sys.argv[2:]]

@@ -72,7 +72,7 @@ async def scored(drill: Drill, sandbox: Sandbox) -> Score:
     def since(at: float | None) -> float | None:
         return None if at is None else max(0.0, at - telling.chosen)
 
-    held = json.loads(await sandbox.asked("incidents", "--output", "json") or "[]")
+    held = json.loads(await sandbox.asked("incidents", "--output", "json"))
     mine = [one for one in held if _moment(one, "declared_at") >= telling.chosen]
     incident: Mapping[str, Any] | None = min(mine, key=lambda one: _moment(one, "declared_at"), default=None)
     kept, due = await updates(sandbox)
@@ -94,8 +94,7 @@ async def scored(drill: Drill, sandbox: Sandbox) -> Score:
 
 async def updates(sandbox: Sandbox) -> tuple[int, int]:
     """(in time, all that were due) of the last day."""
-    said = await sandbox.asked("metrics", "--since", "1d", "--output", "json")
-    held = json.loads(said)["since"]["updates_in_time"] if said else {"kept": 0, "all": 0}
+    held = json.loads(await sandbox.asked("metrics", "--since", "1d", "--output", "json"))["since"]["updates_in_time"]
     return int(held["kept"]), int(held["all"])
 
 

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _PORTS = range(12000, 32000)
 _STOP_S = 10
+# How often the command line is asked, which a busy database may refuse.
+_ASKED = 3
 
 
 class Sandbox:
@@ -141,16 +143,20 @@ class Sandbox:
             self.slack.request_url = f"{self.bot_url}/slack/events"
 
     async def asked(self, *arguments: str) -> str:
-        """What the bot's command line says on stdout, by the sandbox's clock; empty where it fails."""
-        process = await asyncio.create_subprocess_exec(
-            *self._command(*arguments),
-            env=self.environment(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        out, _ = await process.communicate()
-        return out.decode() if process.returncode == 0 else ""
+        """What the bot's command line says on stdout, by the sandbox's clock; raises LookupError with why it fails."""
+        err = b""
+        for _ in range(_ASKED):
+            process = await asyncio.create_subprocess_exec(
+                *self._command(*arguments),
+                env=self.environment(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, err = await process.communicate()
+            if process.returncode == 0:
+                return out.decode()
+        raise LookupError(f"{' '.join(arguments)} says: {err.decode(errors='replace').strip()[-300:]}")
 
     @property
     def ahead_s(self) -> float:

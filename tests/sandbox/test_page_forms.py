@@ -118,6 +118,24 @@ async def test_a_modal_is_filled_in_corrected_and_submitted_by_keyboard(opened: 
     assert held["at"]["selected_date_time"] == 1772359200
 
 
+async def test_what_is_typed_stays_while_the_bot_updates_the_form(opened: Open) -> None:
+    page, slack = opened.page, opened.sandbox.slack.workspace
+    await page.get_by_label("Message").fill("/mistral open")
+    await page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Declare")
+    await dialog.get_by_label("title").fill("Typed by hand")
+    await dialog.get_by_label("severity").select_option("p1")
+    await dialog.get_by_role("checkbox", name="P1").check()
+    view = slack.views["U0REQUESTER"]
+    said = {"type": "section", "block_id": "news", "text": {"type": "mrkdwn", "text": "Something is new"}}
+    body = {**FORM, "blocks": [said, *FORM["blocks"]]}
+    await opened.bot.client.views_update(view_id=view.id, view=body)
+    await expect(dialog.get_by_text("Something is new")).to_be_visible()
+    await expect(dialog.get_by_label("title")).to_have_value("Typed by hand")
+    await expect(dialog.get_by_label("severity")).to_have_value("p1")
+    await expect(dialog.get_by_role("checkbox", name="P1")).to_be_checked()
+
+
 async def test_escape_and_cancel_close_a_modal_and_what_is_required_is_not_sent(opened: Open) -> None:
     page, slack = opened.page, opened.sandbox.slack.workspace
     for leave in ("Escape", "Cancel"):

@@ -51,9 +51,28 @@ follow("watch", (html) => {
   fill(at("watch"), html);
   if (open) at("watch").querySelector("details").open = true;
 });
+// what somebody has typed or chosen stays when the bot updates the view, as it does in Slack
+const changedIn = (field) => [...field.querySelectorAll("input, select, textarea")].some((one) =>
+  one.options ? [...one.options].some((o) => o.selected !== o.defaultSelected)
+    : one.type === "checkbox" || one.type === "radio" ? one.checked !== one.defaultChecked : one.value !== one.defaultValue);
+const typedIn = (form) => [...(form?.querySelectorAll("[data-block]") ?? [])].filter(changedIn)
+  .map((field) => [field.dataset.block, new FormData(form).getAll(field.dataset.field)]);
+const typeAgain = (form, typed) => {
+  for (const [block, values] of typed) {
+    const field = form.querySelector(`[data-block="${CSS.escape(block)}"]`);
+    for (const one of field?.querySelectorAll("input, select, textarea") ?? []) {
+      if (one.options) for (const option of one.options) option.selected = values.includes(option.value);
+      else if (one.type === "checkbox" || one.type === "radio") one.checked = values.includes(one.value);
+      else one.value = values[0] ?? "";
+    }
+  }
+};
 follow("modal", (html) => {
+  const before = modal.querySelector("form");
+  const [view, typed] = [before?.dataset.view, typedIn(before)];
   fill(modal, html);
   const form = modal.querySelector("form");
+  if (form && form.dataset.view === view) typeAgain(form, typed);
   if (!form) return modal.close();
   if (!modal.open) modal.showModal();
   form.querySelector("input, select, textarea, button")?.focus();
