@@ -161,6 +161,11 @@ def test_every_figure_of_a_postmortem_follows_from_the_record() -> None:
     assert "| P2 | raise the limit | @U0COMMANDER | 2026-07-01 | open |" in told
 
 
+def test_a_summary_says_nothing_twice() -> None:
+    incident = replace(ENDED, title="Mistral refuses the key", impact="mistral refuses  the key.", cause=None)
+    assert draft(facts(incident=incident), Policy(), None).sections["summary"] == "Mistral refuses the key."
+
+
 def test_ten_thousand_events_make_a_table_that_somebody_reads() -> None:
     def event(number: int) -> Entry:
         told = Event(kind=Kind.NOTE, at=NOW + timedelta(seconds=number), actor="U1", text=f"event {number}")
