@@ -183,7 +183,10 @@ class Page:
         self._play.change(changes, slack_cut="slack_cut" in posted)
 
     async def _drill(self, _: Seat, posted: MultiMapping[str]) -> None:
-        await (self._play.end_drill() if posted.get("do") == "end" else self._play.begin_drill())
+        if posted.get("do") == "end":
+            await self._play.end_drill()
+        else:
+            await self._play.begin_drill(surprise=posted.get("do") != "this")
 
     async def _postmortem(self, _: web.Request) -> web.Response:
         """Of the last drill, as Markdown."""

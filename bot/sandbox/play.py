@@ -15,7 +15,7 @@ from bot.sandbox.world import Changes
 
 _LOOK_S = 0.5
 # How the clock is moved: in steps that leave the bot time to do at each what is due then.
-_STEP_S, _STEP_EVERY_S = 30.0, 0.2
+_STEP_S, _STEP_EVERY_S = 30.0, 0.12
 _STATUS_TIMEOUT = aiohttp.ClientTimeout(total=1)
 
 
@@ -49,9 +49,13 @@ class Play:
             await self.sandbox.tell(self.stories[name])
         self.sandbox.slack.workspace.changed()
 
-    async def begin_drill(self) -> None:
-        """Any story that people can do something about; its name is not told."""
-        story = secrets.choice([one for one in self.stories.values() if one.cures and not one.slack_away_minutes])
+    async def begin_drill(self, *, surprise: bool) -> None:
+        """The story that is chosen, or any that people can do something about; its name is not told while it lasts."""
+        telling = self.sandbox.world.telling
+        if surprise or telling is None:
+            story = secrets.choice([one for one in self.stories.values() if one.cures and not one.slack_away_minutes])
+        else:
+            story = telling.story
         before = await updates(self.sandbox)
         async with self._one:
             # a drill is on before its story begins: the page never names it
