@@ -56,6 +56,8 @@ class SqlStore(
         """``prepared`` False: until :meth:`is_prepared` is called whoever asks waits, but not for long."""
         self.engine = engine
         self._prepared = asyncio.Event()
+        self._being_kept: dict[str, Mapping[str, Any]] = {}
+        """Triages that wait to be written: a card with their ids is shown before that where the database is busy."""
         if prepared:
             self._prepared.set()
 
@@ -139,11 +141,17 @@ class SqlStore(
         self, report: Mapping[str, Any], *, target: str, at: datetime, identity: str | None = None
     ) -> str:
         identity = identity or uuid.uuid4().hex
-        async with self._writing() as connection:
-            await connection.execute(insert(triages).values(id=identity, target=target, at=at, report=dict(report)))
+        self._being_kept[identity] = report
+        try:
+            async with self._writing() as connection:
+                await connection.execute(insert(triages).values(id=identity, target=target, at=at, report=dict(report)))
+        finally:
+            del self._being_kept[identity]
         return identity
 
     async def triage(self, identity: str) -> Mapping[str, Any] | None:
+        if identity in self._being_kept:
+            return self._being_kept[identity]
         async with self._reading() as connection:
             found = await connection.execute(select(triages.c.report).where(triages.c.id == identity))
             held: Mapping[str, Any] | None = found.scalar()

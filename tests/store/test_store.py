@@ -1,10 +1,13 @@
 """The store on both databases: whole or not at all, once, in order, and sealed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import acts
 from bot.domain.acts import Declaration
@@ -183,6 +186,29 @@ async def test_a_triage_is_kept_as_it_was(store: SqlStore) -> None:
     identity = await store.keep_triage({"cause": "rate_limited", "findings": []}, target="default", at=NOW)
     assert await store.triage(identity) == {"cause": "rate_limited", "findings": []}
     assert await store.triage("nothing") is None
+
+
+async def test_a_triage_that_waits_to_be_written_is_known_already(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, writing = asyncio.Event(), store._writing
+
+    @asynccontextmanager
+    async def held_up() -> AsyncIterator[AsyncConnection]:
+        await free.wait()
+        async with writing() as connection:
+            yield connection
+
+    monkeypatch.setattr(store, "_writing", held_up)
+    keeping = asyncio.create_task(
+        store.keep_triage({"cause": "healthy"}, target="default", at=NOW, identity="clicked on")
+    )
+    await asyncio.sleep(0)
+    assert await store.triage("clicked on") == {"cause": "healthy"}
+    free.set()
+    assert await keeping == "clicked on"
+    assert await store.triage("clicked on") == {"cause": "healthy"}
+    assert store._being_kept == {}
 
 
 async def test_requests_and_triages_that_are_long_done_are_forgotten_and_incidents_never(store: SqlStore) -> None:
