@@ -85,7 +85,8 @@ async def recorded(sandbox: Sandbox, api: str, trust: ssl.SSLContext | None) -> 
     """The URL of a server that passes everything on to ``api``, and what went through it."""
     held: Recorded = {}
     connector = aiohttp.TCPConnector(ssl=trust) if trust else aiohttp.TCPConnector()
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+    # unpacks what it receives: an API server packs what is longer than 128 kB
+    async with aiohttp.ClientSession(connector=connector) as session:
 
         async def forward(request: web.Request) -> web.Response:
             headers = {name: text for name, text in request.headers.items() if name in _KEPT}
