@@ -47,8 +47,9 @@ test: check
 
 # only root on Debian can build; elsewhere the tests say what to install, and fail where CI is set
 test-cluster: install
+	tests/install_servers.sh prometheus
 	test "$$(id -u)" != 0 -o ! -f /etc/apt/sources.list.d/debian.sources || tests/cluster/cluster.sh build
-	$(BIN)/pytest tests/cluster --override-ini addopts="--strict-markers --strict-config -ra"
+	$(BIN)/pytest -n 2 --dist loadfile tests/cluster --override-ini addopts="--strict-markers --strict-config -ra"
 
 test-image: install
 	$(BIN)/pytest tests/image --override-ini addopts="--strict-markers --strict-config -ra"

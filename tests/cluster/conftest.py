@@ -87,7 +87,8 @@ class Admin:
             assert answer.status in (200, 404), await answer.text()
 
     async def clear(self) -> None:
-        for path in (f"{APPS}/deployments", f"{APPS}/replicasets", "/api/v1/namespaces/default/pods"):
+        core = "/api/v1/namespaces/default"
+        for path in (f"{APPS}/deployments", f"{APPS}/replicasets", f"{core}/pods", f"{core}/events"):
             async with self._session.delete(path, params={"gracePeriodSeconds": "0"}) as answer:
                 assert answer.status == 200, await answer.text()
         async with self._session.delete("/api/v1/namespaces/default/secrets/mistral-secrets") as answer:
