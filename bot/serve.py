@@ -74,6 +74,8 @@ logger = logging.getLogger(__name__)
 _DRAIN_S = 6.0
 # Somebody waits for the card: a slow database goes on beside it, and its form is filled in once that has ended.
 _KEPT_WITHIN_S = 0.1
+# And longer than a first start takes to make the database, or a restart of the database.
+_KEPT_AT_LAST_S = 120.0
 
 
 async def serve(settings: Settings) -> int:
@@ -286,7 +288,13 @@ def _in_slack(
 def _keeper(store: Store, asks: Prober, tasks: Tasks) -> Callable[[TriageReport], Awaitable[str]]:
     async def stored(report: TriageReport, identity: str, done: asyncio.Event) -> None:
         try:
-            await store.keep_triage(report.as_kept(), target=report.target, at=asks.clock.now(), identity=identity)
+            await store.keep_triage(
+                report.as_kept(),
+                target=report.target,
+                at=asks.clock.now(),
+                identity=identity,
+                patience_s=_KEPT_AT_LAST_S,
+            )
         except StoreError as error:
             logger.warning("a triage was not kept: %s", error)
         finally:

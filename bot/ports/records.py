@@ -166,9 +166,18 @@ class Store(Runs, Alerts, Watches, Publications, Aftermath, Protocol):
         """Makes dead deliveries wait again; how many."""
 
     async def keep_triage(
-        self, report: Mapping[str, Any], *, target: str, at: datetime, identity: str | None = None
+        self,
+        report: Mapping[str, Any],
+        *,
+        target: str,
+        at: datetime,
+        identity: str | None = None,
+        patience_s: float = 0.0,
     ) -> str:
-        """Keeps a triage's JSON; its id, which is ``identity`` where there is one already."""
+        """Keeps a triage's JSON; its id, which is ``identity`` where there is one already.
+
+        Tries for ``patience_s``, and :meth:`triage` knows it meanwhile; then raises StoreError.
+        """
 
     async def triage(self, identity: str) -> Mapping[str, Any] | None: ...
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -34,6 +35,8 @@ from bot.store.writing import append, enqueue, note_request
 logger = logging.getLogger(__name__)
 
 _PREPARED_WITHIN_S = 1.8
+# What nobody waits for is tried again so often.
+_AGAIN_S = 1.0
 # Slack repeats an event for an hour, and a form may stay open over a weekend; a triage is told of in a postmortem.
 _KEPT = {requests: timedelta(days=14), drafts: timedelta(days=14), triages: timedelta(days=90)}
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -138,16 +141,31 @@ class SqlStore(
             return [entry_of(row) for row in (await connection.execute(query)).mappings()]
 
     async def keep_triage(
-        self, report: Mapping[str, Any], *, target: str, at: datetime, identity: str | None = None
+        self,
+        report: Mapping[str, Any],
+        *,
+        target: str,
+        at: datetime,
+        identity: str | None = None,
+        patience_s: float = 0.0,
     ) -> str:
-        identity = identity or uuid.uuid4().hex
+        identity, until = identity or uuid.uuid4().hex, time.monotonic() + patience_s
+        # one that was written though the answer was lost is there already
+        row = self._new(triages).values(id=identity, target=target, at=at, report=dict(report))
         self._being_kept[identity] = report
         try:
-            async with self._writing() as connection:
-                await connection.execute(insert(triages).values(id=identity, target=target, at=at, report=dict(report)))
+            while True:
+                try:
+                    async with self._writing() as connection:
+                        await connection.execute(row)
+                except StoreError:
+                    if time.monotonic() >= until:
+                        raise
+                else:
+                    return identity
+                await asyncio.sleep(_AGAIN_S)
         finally:
             del self._being_kept[identity]
-        return identity
 
     async def triage(self, identity: str) -> Mapping[str, Any] | None:
         if identity in self._being_kept:

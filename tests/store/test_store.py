@@ -18,6 +18,7 @@ from bot.domain.policy import Policy
 from bot.domain.timeline import fault
 from bot.errors import AlreadyDone, Conflict, StoreError
 from bot.ports import MessageRef
+from bot.store import sql
 from bot.store.engine import make_engine
 from bot.store.sql import SqlStore
 from tests.fakes import NOW
@@ -209,6 +210,57 @@ async def test_a_triage_that_waits_to_be_written_is_known_already(
     assert await keeping == "clicked on"
     assert await store.triage("clicked on") == {"cause": "healthy"}
     assert store._being_kept == {}
+
+
+async def test_a_triage_outlasts_a_database_that_is_not_there_yet(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the first start of all, whose migration takes longer than anybody else waits."""
+    monkeypatch.setattr(sql, "_PREPARED_WITHIN_S", 0.01)
+    monkeypatch.setattr(sql, "_AGAIN_S", 0.01)
+    late, refused = SqlStore(store.engine, prepared=False), asyncio.Event()
+    writing = late._writing
+
+    @asynccontextmanager
+    async def seen() -> AsyncIterator[AsyncConnection]:
+        try:
+            async with writing() as connection:
+                yield connection
+        except StoreError:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(late, "_writing", seen)
+    report = {"cause": "healthy"}
+    with pytest.raises(StoreError):
+        await late.keep_triage(report, target="default", at=NOW)
+    refused.clear()
+    keeping = asyncio.create_task(
+        late.keep_triage(report, target="default", at=NOW, identity="clicked on", patience_s=30)
+    )
+    await refused.wait()
+    assert await late.triage("clicked on") == report
+    late.is_prepared()
+    assert await keeping == "clicked on"
+    assert await store.triage("clicked on") == report
+
+
+async def test_a_triage_that_was_written_though_nobody_heard_of_it_is_written_once(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "_AGAIN_S", 0.01)
+    writing, answers = store._writing, iter([False, True, True])
+
+    @asynccontextmanager
+    async def cut() -> AsyncIterator[AsyncConnection]:
+        async with writing() as connection:
+            yield connection
+        if not next(answers):
+            raise StoreError("the connection was cut")
+
+    monkeypatch.setattr(store, "_writing", cut)
+    kept = await store.keep_triage({"cause": "healthy"}, target="default", at=NOW, identity="once", patience_s=30)
+    assert await store.triage(kept) == {"cause": "healthy"}
 
 
 async def test_requests_and_triages_that_are_long_done_are_forgotten_and_incidents_never(store: SqlStore) -> None:
