@@ -20,7 +20,7 @@ from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.store.sql import SqlStore
 from bot.store.tables import runs
-from tests.cluster.conftest import APPS, Admin, ControlPlane
+from tests.cluster.plane import APPS, Admin, ControlPlane
 from tests.cluster_contract import STRATEGIC, Api, settled
 from tests.databases import copy_of
 from tests.mitigated import ADA, ROBIN, World, world_in

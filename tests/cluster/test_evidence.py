@@ -26,7 +26,7 @@ from bot.domain.collecting import Collection, Why
 from bot.handlers.collecting import Collector
 from bot.ports import Cluster, Written
 from bot.worlds import prober
-from tests.cluster.conftest import Admin, ControlPlane
+from tests.cluster.plane import Admin, ControlPlane
 from tests.cluster_contract import KEY, Api
 from tests.corpus import MARKS
 from tests.prometheus_server import openmetrics, serving

@@ -11,7 +11,7 @@ import yaml
 
 from tests.chart.rendering import CHART, programs, rendered
 from tests.chart.test_chart import MATRIX
-from tests.cluster.conftest import ControlPlane
+from tests.cluster.plane import ControlPlane
 from tests.role import rules
 
 _MONITORING = {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"}

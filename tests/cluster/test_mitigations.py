@@ -27,7 +27,8 @@ from bot.domain.rollout import status
 from bot.domain.workload import REVISION, template
 from bot.errors import BadAnswer, Changed
 from bot.mitigations import load
-from tests.cluster.conftest import APPS, Admin, ControlPlane, of_image, service
+from tests.cluster.conftest import of_image
+from tests.cluster.plane import APPS, Admin, ControlPlane, service
 from tests.cluster_contract import KEY, STRATEGIC, Api, read, set_to, settled, text, to_template, watched
 from tests.needed import fail_or_skip
 

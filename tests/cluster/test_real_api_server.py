@@ -8,7 +8,8 @@ import pytest
 from bot.clients.kubernetes import KubernetesCluster
 from bot.errors import Unreachable
 from bot.settings import Limits
-from tests.cluster.conftest import ControlPlane, of_image
+from tests.cluster.conftest import of_image
+from tests.cluster.plane import ControlPlane
 from tests.cluster_contract import *  # noqa: F403 - the contract's tests run here
 from tests.cluster_contract import SELECTOR, STRATEGIC, Api
 from tests.clusters import cluster_at

@@ -14,7 +14,7 @@ from bot.domain.incident import Refusal
 from bot.domain.remedies import ENV_REMEDIES, RemedyName
 from bot.mitigations import load
 from bot.ports import Ask, Exchange
-from tests.cluster.conftest import Admin, ControlPlane
+from tests.cluster.plane import Admin, ControlPlane
 from tests.cluster.test_mitigations import Kubectl, kubectl, made, previewed
 from tests.cluster_contract import KEY, Api, read, settled, text
 from tests.fakes import FakeHttp, probe_run

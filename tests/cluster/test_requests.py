@@ -23,7 +23,7 @@ from aiohttp import web
 from bot.sandbox.kubernetes import kubeconfig
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import ClusterSpec, Scenario, load_scenarios
-from tests.cluster.conftest import Admin, ControlPlane
+from tests.cluster.plane import Admin, ControlPlane
 from tests.cluster.test_driven import BAD, GOOD, _let_in, _with_keys
 from tests.cluster_contract import STRATEGIC, Api, settled
 from tests.databases import copy_of

@@ -40,9 +40,14 @@ class Workspace(Memory):
 
     async def command(self, text: str, *, user: str = _ROBIN, channel: str = "C0INCIDENTS") -> float:
         """Somebody types ``/mistral text``; gives the seconds until it was acknowledged."""
+        return (await self._deliver("slash_commands", self.slash(text, user=user, channel=channel))).seconds
+
+    def slash(self, text: str, *, user: str = _ROBIN, channel: str = "C0INCIDENTS") -> dict[str, Any]:
+        """What Slack sends of ``/mistral text``."""
         held = self.channels.get(channel)
         name = "directmessage" if held and held.is_im else held.name if held else "privategroup"
-        payload = {
+        return {
+            **_COMMON,
             "command": "/mistral",
             "text": text,
             "user_id": user,
@@ -53,7 +58,6 @@ class Workspace(Memory):
             "trigger_id": self.new_trigger(user),
             "response_url": self._response_url(channel, user),
         }
-        return (await self._deliver("slash_commands", {**_COMMON, **payload})).seconds
 
     async def say(
         self, text: str, *, user: str = _ROBIN, channel: str = "C0INCIDENTS", thread_ts: str | None = None
