@@ -1,15 +1,17 @@
-"""What was measured against what was promised, as a table; and the processes whose time and memory are measured."""
+"""What was measured, what it is laid beside, and what is promised of it; medians and spread are pyperf's."""
 
-import asyncio
 import os
-import platform
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
+
+import pyperf
 
 # More or less of everything that is counted: 0.02 to see that all of it still runs, 10 for a larger machine.
 SCALE = float(os.environ.get("BENCH_SCALE", "1"))
+
+Subject = Callable[[], Awaitable[float]]
+"""Does the thing once; what was measured of it."""
 
 
 def scaled(count: int, *, least: int = 1) -> int:
@@ -18,51 +20,105 @@ def scaled(count: int, *, least: int = 1) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What is promised: of the value itself, of its ``ratio`` to what it is laid beside, or of how much it is ``more``."""
+
+    of: Literal["value", "ratio", "more"]
+    limit: float
+    at_least: bool = False
+
+    def kept(self, held: float) -> bool:
+        return held >= self.limit if self.at_least else held <= self.limit
+
+    def told(self, unit: str) -> str:
+        words = "at least" if self.at_least else "at most"
+        shown = {"value": f"{self.limit:g} {unit}", "ratio": f"{self.limit:g} times", "more": f"{self.limit:g} {unit} more"}
+        return f"{words} {shown[self.of]}".strip()
+
+
+def at_most(limit: float) -> Goal:
+    return Goal(of="value", limit=limit)
+
+
+def at_least(limit: float) -> Goal:
+    return Goal(of="value", limit=limit, at_least=True)
+
+
+def more_at_most(limit: float) -> Goal:
+    return Goal(of="more", limit=limit)
+
+
+def ratio_at_most(limit: float) -> Goal:
+    return Goal(of="ratio", limit=limit)
+
+
+def ratio_at_least(limit: float) -> Goal:
+    return Goal(of="ratio", limit=limit, at_least=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured thing; ``limit`` None: told for comparison only."""
+    """One measured thing: ``values`` of a round each, in ``unit``; ``reference``: of what it is laid ``beside``.
+
+    ``headline``: one of the few that README tells.
+    """
 
     what: str
-    value: float
+    values: Sequence[float]
     unit: str
-    limit: float | None = None
+    beside: str = ""
+    reference: Sequence[float] = ()
+    goal: Goal | None = None
+    headline: bool = False
+
+    @property
+    def value(self) -> float:
+        return median(self.values)
+
+    @property
+    def ratio(self) -> float | None:
+        return self.value / median(self.reference) if self.reference else None
+
+    @property
+    def judged(self) -> float:
+        """What the goal is of."""
+        of = "value" if self.goal is None else self.goal.of
+        if of == "value":
+            return self.value
+        assert self.ratio is not None, f"{self.what} is laid beside nothing"
+        return self.ratio if of == "ratio" else self.value - median(self.reference)
 
     @property
     def kept(self) -> bool:
-        return self.limit is None or self.value <= self.limit
-
-    def row(self) -> str:
-        promised = "" if self.limit is None else f"{self.limit:.3g} {self.unit}"
-        return f"| {self.what} | {self.value:.3g} {self.unit} | {promised} |"
+        return self.goal is None or self.goal.kept(self.judged)
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """The figures as Markdown, with the machine that they are from."""
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
-    return "\n".join([f"| {machine} | measured | at most |", "|---|---|---|", *(figure.row() for figure in figures)])
+def median(values: Sequence[float]) -> float:
+    return float(_benchmark(values).median())
 
 
-async def bot(*arguments: str, environ: Mapping[str, str], quiet: bool = True) -> asyncio.subprocess.Process:
-    """The bot as a process with nothing but ``environ``; its stdout is a pipe."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", *arguments),
-        env=dict(environ),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL if quiet else None,
-    )
+def spread(values: Sequence[float]) -> float:
+    """The median of the distances from the median."""
+    return float(_benchmark(values).median_abs_dev()) if len(values) > 1 else 0.0
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
-    """Raises TimeoutError where the bot does not end within the ten seconds that it has, and then some."""
-    if process.returncode is None:
-        process.terminate()
-    async with asyncio.timeout(15):
-        await process.wait()
+def percentile(values: Sequence[float], percent: float) -> float:
+    return float(_benchmark(values).percentile(percent))
 
 
-def memory_mb(pid: int, *, peak: bool = False) -> float:
-    """Resident memory of a process, now or (``peak``) at its highest; from /proc, in MB of 10^6 bytes."""
-    wanted = "VmHWM:" if peak else "VmRSS:"
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(wanted):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise LookupError(wanted)
+def _benchmark(values: Sequence[float]) -> pyperf.Benchmark:
+    return pyperf.Benchmark([pyperf.Run(list(values), metadata={"name": "one"}, collect_metadata=False)])
+
+
+async def taking_turns(rounds: int, subjects: Mapping[str, Subject], *, warm: int = 1) -> dict[str, list[float]]:
+    """The values of each of ``subjects``, which take turns, each round in the other order than the one before.
+
+    What slows the machine down for a while so slows all of them; the first ``warm`` rounds are not counted.
+    """
+    held: dict[str, list[float]] = {name: [] for name in subjects}
+    for number in range(warm + rounds):
+        for name in list(subjects) if number % 2 else reversed(subjects):
+            value = await subjects[name]()
+            if number >= warm:
+                held[name].append(value)
+    return held

@@ -1,6 +1,7 @@
-"""The sandbox's Kubernetes API with a hundred pods of 10 MB of logs each, in a process of its own.
+"""The sandbox's Kubernetes API with many pods and much in their logs, in a process of its own.
 
-It prints its kubeconfig as one line. It speaks TLS, since kubectl gives its token to nothing else.
+usage: python -m bench.log_server PODS BYTES_OF_EACH_LOG. It prints its kubeconfig as one line, and ends with stdin. It
+speaks TLS, since kubectl gives its token to nothing else.
 """
 
 import asyncio
@@ -14,20 +15,18 @@ from datetime import UTC, datetime
 import trustme
 from aiohttp import web
 
-from bench.figures import scaled
 from bot.sandbox import kubernetes
 from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
 from bot.sandbox.world import World
 
-PODS, POD_BYTES = scaled(100, least=10), scaled(10_000_000, least=2_000_000)
 _LINE = "{at} {level} request {number} to https://api.mistral.ai/v1/chat/completions took {ms} ms, status {status}\n"
 
 
-def log() -> list[bytes]:
-    """10 MB of lines of one second ago, one of a hundred an error."""
+def log(size: int) -> list[bytes]:
+    """At least ``size`` bytes of lines of one second ago, one of a hundred an error, the last one too."""
     at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     lines, held, number = [], 0, 0
-    while held < POD_BYTES:
+    while held < size or number % 100:
         number += 1
         failed = number % 100 == 0
         line = _LINE.format(
@@ -42,11 +41,11 @@ def log() -> list[bytes]:
     return lines
 
 
-def application() -> web.Application:
-    cluster = ClusterSpec(desired=PODS, ready=PODS)
+def application(pods: int, pod_bytes: int) -> web.Application:
+    cluster = ClusterSpec(desired=pods, ready=pods)
     world = World(scenario=Scenario(name="logs", cluster=cluster, expect=Expect(cause="", severity="")))
     app = kubernetes.application(world)
-    lines, tails = log(), dict[int, bytes]()
+    lines, tails = log(pod_bytes), dict[int, bytes]()
 
     @web.middleware
     async def logs(
@@ -63,8 +62,8 @@ def application() -> web.Application:
     return app
 
 
-async def main() -> None:
-    runner = web.AppRunner(application(), access_log=None, shutdown_timeout=0.5)
+async def main(pods: int, pod_bytes: int) -> None:
+    runner = web.AppRunner(application(pods, pod_bytes), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -80,4 +79,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))

@@ -1,77 +1,207 @@
-"""Open incidents whose reminders fall due in the same minute, and three replicas that look at them at once."""
+"""What does a tick cost, and claiming what is to be sent, from a hundred to a hundred thousand open incidents?"""
 
 import asyncio
+import contextlib
 import itertools
 import json
-import sys
 import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, insert, make_url, select, text
+from sqlalchemy import Executable, func, insert, make_url, select, text, update
 
-from bench.figures import Figure, scaled
+from bench.figures import Figure, at_most, more_at_most, ratio_at_most, scaled
+from bench.processes import module
+from bench.ticker import CLAIMED
 from bot.domain import acts
 from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
+from bot.domain.incident import Outgoing
 from bot.domain.policy import Policy
 from bot.store.migrate import upgrade
-from bot.store.rows import incident_row
+from bot.store.rows import delivery_row, incident_row
 from bot.store.tables import deliveries, incidents
 from tests.databases import looking, migrated_template, new_database, postgres, store_at
 from tests.fakes import NOW
 
-REPLICAS = 3
-POSTGRES, SQLITE = scaled(10_000), scaled(1_000)
-# Promised for the database's part of a tick, and for the memory of a replica, however many incidents there are.
-TICK_S, FLAT_MB = 1.0, 30.0
-POLICY = Policy()
+# Of so many open incidents so many are due.
+OPEN, DUE = tuple(sorted({scaled(count, least=100) for count in (100, 1_000, 10_000, 100_000)})), 100
+ROUNDS = scaled(5, least=2)
+AT_ONCE = {"SQLite": scaled(1_000, least=100), "PostgreSQL": scaled(10_000, least=100)}
+REPLICAS = {"SQLite": (1,), "PostgreSQL": (1, 3)}
+# Promised: of a tick with most open incidents over one with fewest; of the database's part of a tick with as many due
+# as AT_ONCE says, in seconds; and of the memory of a replica then, in MB.
+GROWTH, TICK_S, FLAT_MB = 1.5, 1.0, 30.0
+_FIRST_DUE, _NEVER = NOW + timedelta(minutes=12), NOW + timedelta(days=365)
 
 
 async def measure() -> list[Figure]:
-    with tempfile.TemporaryDirectory() as folder:
-        sqlite = f"sqlite+aiosqlite:///{folder}/bot.db"
-        await asyncio.to_thread(upgrade, sqlite)
-        figures = await _ticks("SQLite", sqlite, SQLITE, 1)
-        with postgres(Path(folder, "postgres")) as uri:
-            await asyncio.to_thread(migrated_template, uri)
-            figures += await _ticks("PostgreSQL", new_database(uri, template="migrated"), POSTGRES, REPLICAS)
+    figures = []
+    with _databases() as new:
+        for kind, replicas in REPLICAS.items():
+            for count in replicas:
+                figures += await _growth(kind, await asyncio.to_thread(new, kind), count)
+            figures += await _all_at_once(kind, await asyncio.to_thread(new, kind), max(replicas))
+            figures += await _claims(kind, await asyncio.to_thread(new, kind))
     return figures
 
 
-async def _ticks(kind: str, url: str, count: int, replicas: int) -> list[Figure]:
-    await _fill(url, count)
-    before_s = await _database_s(url) if kind == "PostgreSQL" else 0.0
-    told = await _told([await _replica(url) for _ in range(replicas)])
-    took_s = max(one["took_s"] for one in told)
-    spent_s = await _database_s(url) - before_s if kind == "PostgreSQL" else took_s
-    assert sum(one["ticked"] for one in told) == count, told
-    await _assert_each_once(url, count)
-    what = f"{count:,} reminders due at once, {replicas} replica{'s' if replicas > 1 else ''}, {kind}"
+@contextlib.contextmanager
+def _databases() -> Iterator[Callable[[str], str]]:
+    """Makes new ones, by their kind."""
+    with tempfile.TemporaryDirectory() as held:
+        folder = Path(held)
+        with postgres(folder / "postgres") as uri:
+            migrated_template(uri)
+            names = itertools.count()
+
+            def new(kind: str) -> str:
+                if kind == "PostgreSQL":
+                    return new_database(uri, template="migrated")
+                url = f"sqlite+aiosqlite:///{folder}/{next(names)}.db"
+                upgrade(url)
+                return url
+
+            yield new
+
+
+class _Replicas:
+    """Processes with a connection each, which are told a moment at once."""
+
+    def __init__(self, processes: list[asyncio.subprocess.Process]) -> None:
+        self._processes = processes
+
+    async def told(self, line: str) -> list[dict[str, float]]:
+        return list(await asyncio.gather(*(self._told(one, line) for one in self._processes)))
+
+    async def _told(self, process: asyncio.subprocess.Process, line: str) -> dict[str, float]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{line}\n".encode())
+        said = json.loads(await process.stdout.readline())
+        assert isinstance(said, dict)
+        return said
+
+
+@contextlib.asynccontextmanager
+async def _replicas(url: str, count: int) -> AsyncIterator[_Replicas]:
+    async with contextlib.AsyncExitStack() as stack:
+        made = [await stack.enter_async_context(module("ticker", url)) for _ in range(count)]
+        assert all(said == "ready" for _, said in made)
+        yield _Replicas([process for process, _ in made])
+
+
+async def _growth(kind: str, url: str, count: int) -> list[Figure]:
+    """The same reminders are due, among ever more incidents that are open and not due."""
+    took: dict[int, list[float]] = {}
+    async with _replicas(url, count) as replicas:
+        held = 0
+        for many in OPEN:
+            await _add(url, many - held, due=DUE if not held else 0)
+            held = many
+            took[many] = [await _tick(url, replicas) for _ in range(1 + ROUNDS)][1:]
+    few = OPEN[0]
+    what = f"a tick with {DUE} reminders due, {kind}, {count} replica{'s' if count > 1 else ''}"
     return [
-        Figure(what=what, value=took_s, unit="s"),
-        Figure(what=f"{what}: of it in the database", value=spent_s, unit="s", limit=TICK_S),
-        Figure(what=f"{what}: more memory of one", value=max(one["more_mb"] for one in told), unit="MB", limit=FLAT_MB),
+        Figure(
+            what=f"{what}, {many:,} open",
+            values=values,
+            unit="s",
+            beside=f"{few:,} open",
+            reference=took[few],
+            goal=ratio_at_most(GROWTH) if many == OPEN[-1] else None,
+            headline=many == OPEN[-1] and kind == "PostgreSQL" and count == max(REPLICAS[kind]),
+        )
+        for many, values in took.items()
+        if many > few
     ]
 
 
-async def _replica(url: str) -> asyncio.subprocess.Process:
-    """A process that is connected, and waits to be told."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.ticker", url, (NOW + timedelta(minutes=12)).isoformat()),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"ready\n"
-    return process
+async def _tick(url: str, replicas: _Replicas) -> float:
+    """Seconds until all that is due has been ticked, once all replicas look at it; each time the same is due."""
+    # what the store counts goes on
+    clocks = {name: value for name, value in _row().items() if name not in ("version", "entries", "last_hash")}
+    again = update(incidents).where(incidents.c.id <= DUE).values(clocks | {"due_at": _FIRST_DUE})
+    await _written(url, again)
+    before = await _sent(url)
+    told = await replicas.told(_FIRST_DUE.isoformat())
+    assert sum(one["ticked"] for one in told) == DUE, told
+    assert await _sent(url) == before + DUE, "not each was reminded of once"
+    return max(one["took_s"] for one in told)
 
 
-async def _told(replicas: list[asyncio.subprocess.Process]) -> list[dict[str, Any]]:
-    """What each says, after all were let go at once."""
-    ended = await asyncio.gather(*(replica.communicate(b"\n") for replica in replicas))
-    return [json.loads(out) for out, _ in ended]
+async def _all_at_once(kind: str, url: str, count: int) -> list[Figure]:
+    """The lateness of the last of many that fall due in the same minute, and what they cost."""
+    due = AT_ONCE[kind]
+    await _add(url, due, due=due)
+    before_s = await _database_s(url) if kind == "PostgreSQL" else 0.0
+    async with _replicas(url, count) as replicas:
+        told = await replicas.told(_FIRST_DUE.isoformat())
+    took_s = max(one["took_s"] for one in told)
+    spent_s = await _database_s(url) - before_s if kind == "PostgreSQL" else took_s
+    assert sum(one["ticked"] for one in told) == due, told
+    assert await _sent(url) == due, "not each was reminded of once"
+    what = f"{due:,} reminders due at once, {kind}, {count} replica{'s' if count > 1 else ''}"
+    most = max(told, key=lambda one: one["peak_mb"] - one["mb"])
+    flat = more_at_most(FLAT_MB)
+    return [
+        Figure(what=f"{what}: the last one is late by", values=[took_s], unit="s"),
+        Figure(what=f"{what}: of it in the database", values=[spent_s], unit="s", goal=at_most(TICK_S)),
+        Figure(
+            what=f"{what}: memory of one at its highest",
+            values=[most["peak_mb"]],
+            unit="MB",
+            beside="before",
+            reference=[most["mb"]],
+            goal=flat,
+        ),
+    ]
+
+
+async def _claims(kind: str, url: str) -> list[Figure]:
+    """What waits in as many channels, and later than now but for CLAIMED of it: as where Slack wants a pause."""
+    took: dict[int, list[float]] = {}
+    async with _replicas(url, 1) as replicas:
+        held = 0
+        for many in OPEN:
+            await _add(url, many - held, due=0)
+            await _wait(url, held + 1, many)
+            held = many
+            took[many] = [await _claim(url, replicas) for _ in range(1 + ROUNDS)][1:]
+    few = OPEN[0]
+    return [
+        Figure(
+            what=f"claiming {CLAIMED} messages of {many:,} that wait, {kind}",
+            values=values,
+            unit="s",
+            beside=f"of {few:,}",
+            reference=took[few],
+        )
+        for many, values in took.items()
+        if many > few
+    ]
+
+
+async def _wait(url: str, first: int, last: int) -> None:
+    """A message for each of these incidents, to be sent in an hour."""
+    post = Outgoing(kind="post", to="", template="sentence", context={"sentence": "something"})
+    rows = [
+        delivery_row(post, number, NOW) | {"destination": f"C{number}", "due_at": NOW + timedelta(hours=1)}
+        for number in range(first, last + 1)
+    ]
+    await _written(url, insert(deliveries), rows)
+
+
+async def _claim(url: str, replicas: _Replicas) -> float:
+    """Seconds; the same are to be sent each time."""
+    same = deliveries.c.seq <= CLAIMED
+    again = update(deliveries).where(same).values(state="waiting", due_at=NOW, lease_until=None, attempts=0)
+    await _written(url, again)
+    (told,) = await replicas.told(f"claim {NOW.isoformat()}")
+    assert told["claimed"] == CLAIMED, told
+    return told["took_s"]
 
 
 async def _database_s(url: str) -> float:
@@ -93,18 +223,32 @@ async def _database_s(url: str) -> float:
         await store.close()
 
 
-async def _fill(url: str, count: int) -> None:
+def _row() -> dict[str, Any]:
     told = Declaration(target="default", title="Completions fail", severity=Severity.P1, channel="C1")
-    row = incident_row(acts.declare(told, "U1", NOW, POLICY).incident)
+    return incident_row(acts.declare(told, "U1", NOW, Policy()).incident)
+
+
+async def _add(url: str, count: int, *, due: int) -> None:
+    """So many open incidents more, of which the first ``due`` are."""
+    row = _row()
+    moments = itertools.chain(itertools.repeat(_FIRST_DUE, due), itertools.repeat(_NEVER, count - due))
+    await _written(url, insert(incidents), [row | {"due_at": at} for at in moments])
+
+
+async def _written(url: str, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None) -> None:
     store = store_at(url)
     async with store.engine.begin() as connection:
-        await connection.execute(insert(incidents), [row] * count)
+        await connection.execute(statement, rows)
+        # as the server does by itself after a while: else it plans for the table as it was
+        if store.engine.dialect.name == "postgresql" and rows:
+            await connection.execute(text("ANALYZE"))
     await store.close()
 
 
-async def _assert_each_once(url: str, count: int) -> None:
+async def _sent(url: str) -> int:
+    """How many messages there are."""
     store = store_at(url)
     async with looking(store) as connection:
-        query = select(func.count(), func.count(func.distinct(deliveries.c.incident))).select_from(deliveries)
-        assert tuple((await connection.execute(query)).one()) == (count, count)
+        count = int((await connection.execute(select(func.count()).select_from(deliveries))).scalar_one())
     await store.close()
+    return count

@@ -1,19 +1,21 @@
-"""The public status page when everybody looks at once, beside a fixed string; and how soon an update shows on it."""
+"""How many requests for the public status page are answered a second, beside the bare server and nginx?"""
 
 import asyncio
-import statistics
-import sys
+import contextlib
+import itertools
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from functools import partial
+from pathlib import Path
 
 import aiohttp
 
-from bench.figures import Figure, end, scaled
+from bench.figures import Figure, Subject, at_most, ratio_at_least, scaled, taking_turns
+from bench.load import load
+from bench.processes import module, program
 from bot.domain.publication import PublicStatus
+from bot.sandbox.launcher import free_port
 from bot.store.migrate import upgrade
 from bot.store.sql import SqlStore
 from tests.databases import store_at
@@ -21,9 +23,18 @@ from tests.fakes import NOW
 from tests.public import published
 
 HISTORY, CONNECTIONS, ROUNDS, ROUND_S, UPDATES = scaled(200), 40, scaled(7, least=2), 1.0, scaled(10, least=2)
-# Promised: at least 60 % of what the same server does for a fixed string, so at most so much of its time a request.
-TIMES, SHOWS_S = 1 / 0.6, 1.0
-_HEAD_END, _LENGTH = b"\r\n\r\n", b"content-length:"
+# Promised: of what the same server does for a fixed string; and how soon an update shows, in seconds.
+RATE, SHOWS_S = 0.7, 1.0
+_NGINX = """
+daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr crit;
+events {{}}
+http {{
+  access_log off; keepalive_requests 100000000; default_type text/html; gzip_static always;
+  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+  uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  server {{ listen 127.0.0.1:{port}; root {folder}; }}
+}}
+"""
 
 
 async def measure() -> list[Figure]:
@@ -34,79 +45,93 @@ async def measure() -> list[Figure]:
         for number in range(HISTORY):
             at = NOW - timedelta(hours=7 * number)
             await published(store, title=f"Slow answers, {number}", status=PublicStatus.RESOLVED, at=at)
-        async with _server(url) as port:
-            page, fixed = await _rates(port)
+        async with module("status_server", url) as (_, told):
+            port = int(told)
+            async with _nginx(port) as nginx:
+                rates = await taking_turns(
+                    ROUNDS,
+                    {
+                        "page": _asked(port, "/status"),
+                        "fixed": _asked(port, "/fixed"),
+                        "nginx": _asked(nginx, "/status"),
+                        "changing": _while_changing(port, store),
+                    },
+                )
             shown = [await _shown_after(store, port, number) for number in range(UPDATES)]
         await store.close()
-    what = f"GET /status, {HISTORY} incidents of history"
+    what, bare = f"GET /status, {HISTORY} incidents of history", "the bare server's fixed string"
+    changed, late = f"{what}, changed five times a second", f"an update shows on it, the slowest of {UPDATES}"
+    page, fixed, goal = rates["page"], rates["fixed"], ratio_at_least(RATE)
     return [
-        Figure(what=f"{what}: from the cache", value=page, unit="/s"),
-        Figure(what=f"{what}: a fixed string of that size instead", value=fixed, unit="/s"),
-        Figure(what=f"{what}: a request's time beside the string's", value=fixed / page, unit="times", limit=TIMES),
-        Figure(what=f"{what}: an update shows, the slowest of {UPDATES}", value=max(shown), unit="s", limit=SHOWS_S),
+        Figure(what=what, values=page, unit="/s", beside=bare, reference=fixed, goal=goal, headline=True),
+        Figure(what=what, values=page, unit="/s", beside="nginx with its file", reference=rates["nginx"]),
+        Figure(what=changed, values=rates["changing"], unit="/s", beside=bare, reference=fixed),
+        Figure(what=late, values=[max(shown)], unit="s", goal=at_most(SHOWS_S)),
     ]
 
 
-@asynccontextmanager
-async def _server(url: str) -> AsyncIterator[int]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.status_server", url),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        yield int(await process.stdout.readline())
-    finally:
-        await end(process)
+def _asked(port: int, path: str) -> Subject:
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\n\r\n".encode()
+
+    async def once() -> float:
+        return (await load(port, [request], CONNECTIONS, ROUND_S)).rate
+
+    return once
 
 
-async def _rates(port: int) -> tuple[float, float]:
-    """(the page's, the string's) requests a second: the medians of rounds that take turns."""
-    rates: dict[str, list[float]] = {"/status": [], "/fixed": []}
-    for _ in range(ROUNDS):
-        for path, held in rates.items():
-            held.append(await _rate(port, path))
-    return statistics.median(rates["/status"]), statistics.median(rates["/fixed"])
+@contextlib.asynccontextmanager
+async def _nginx(page_port: int) -> AsyncIterator[int]:
+    """Serves the page as it is now, and packed beside it."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as held:
+        folder = Path(held)
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            for name, encoding in (("status", "identity"), ("status.gz", "gzip")):
+                url, headers = f"http://127.0.0.1:{page_port}/status", {"Accept-Encoding": encoding}
+                async with session.get(url, headers=headers) as answer:
+                    await asyncio.to_thread((folder / name).write_bytes, await answer.read())
+        config = folder / "nginx.conf"
+        await asyncio.to_thread(config.write_text, _NGINX.format(folder=folder, port=port))
+        await asyncio.to_thread(folder.chmod, 0o755)
+        process = await asyncio.create_subprocess_exec(program("nginx"), "-c", str(config), "-e", "stderr")
+        try:
+            await _listens(port)
+            yield port
+        finally:
+            process.terminate()
+            await process.wait()
 
 
-class _Reader(asyncio.Protocol):
-    """Asks again as soon as it is answered, and counts: a client that costs next to nothing."""
-
-    def __init__(self, path: str) -> None:
-        self.answers = 0
-        self._request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\n\r\n".encode()
-        self._size, self._held = 0, b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        self._held += data
-        if not self._size and _HEAD_END in self._held:
-            head, _, _ = self._held.partition(_HEAD_END)
-            assert head.startswith(b"HTTP/1.1 200"), head
-            length = head.lower().partition(_LENGTH)[2].partition(b"\r\n")[0]
-            # all answers on a connection are the same
-            self._size = len(head) + len(_HEAD_END) + int(length)
-        if self._size and len(self._held) >= self._size:
-            assert len(self._held) == self._size, "the answers are not all the same"
-            self.answers += 1
-            self._held = b""
-            self._transport.write(self._request)
+async def _listens(port: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                return
 
 
-async def _rate(port: int, path: str) -> float:
-    loop = asyncio.get_running_loop()
-    made = [await loop.create_connection(partial(_Reader, path), "127.0.0.1", port) for _ in range(CONNECTIONS)]
-    before, began = sum(reader.answers for _, reader in made), time.perf_counter()
-    await asyncio.sleep(ROUND_S)
-    answered, took = sum(reader.answers for _, reader in made) - before, time.perf_counter() - began
-    for transport, _ in made:
-        transport.abort()
-    return answered / took
+def _while_changing(port: int, store: SqlStore) -> Subject:
+    """Another process than the one that shows it writes five updates a second."""
+    numbers = itertools.count()
+
+    async def changes() -> None:
+        while True:
+            await published(store, title=f"Answers are slow again, {next(numbers)}", at=NOW - timedelta(days=400))
+            await asyncio.sleep(0.2)
+
+    async def once() -> float:
+        task = asyncio.create_task(changes())
+        try:
+            return await _asked(port, "/status")()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    return once
 
 
 async def _shown_after(store: SqlStore, port: int, number: int) -> float:
