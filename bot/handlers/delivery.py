@@ -52,6 +52,7 @@ class DeliveryHandler:
     components: Sequence[str] = ()
     filer: Filer | None = None
     _wanted: dict[Lane, asyncio.Event] = field(default_factory=dict)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -74,13 +75,14 @@ class DeliveryHandler:
         )
 
     def wake(self) -> None:
-        for wanted in self._wanted.values():
-            wanted.set()
+        self._woken.set()
 
     def end(self) -> None:
         """Lets :meth:`work` return when what is being sent has been sent."""
         self._ending.set()
         self.wake()
+        for wanted in self._wanted.values():
+            wanted.set()
 
     async def work(self) -> None:
         """Sends until :meth:`end`; looks when it is woken. Whoever starts it wakes it at least every few seconds.
@@ -89,8 +91,31 @@ class DeliveryHandler:
         """
         # a group waits for all of it where it is cancelled: nothing must still write when the store is closed
         async with asyncio.TaskGroup() as lanes:
+            lanes.create_task(self._look())
             for lane, wanted in self._wanted.items():
                 lanes.create_task(self._work(lane, wanted))
+
+    async def _look(self) -> None:
+        """Wakes the lanes that have something to send.
+
+        They are woken with every change. That each looked for itself held up what else the change was made for: the
+        database has few connections.
+        """
+        apart = {lane.destination: wanted for lane, wanted in self._wanted.items() if lane.destination is not None}
+        rest = next(wanted for lane, wanted in self._wanted.items() if lane.destination is None)
+        while not self._ending.is_set():
+            await self._woken.wait()
+            self._woken.clear()
+            rest.set()
+            try:
+                due = await self.store.due_among(self.clock.now(), apart.keys())
+            except StoreError:
+                continue  # the store has told the log; the next wake-up tries again
+            except Exception:
+                logger.exception("nobody looked what is to be sent; the next wake-up does")
+                continue
+            for destination in due:
+                apart[destination].set()
 
     async def _work(self, lane: Lane, wanted: asyncio.Event) -> None:
         while not self._ending.is_set():

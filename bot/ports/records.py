@@ -1,6 +1,7 @@
 """The database: what is kept, what waits to be sent, and the database as whoever runs the bot looks at it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -136,6 +137,9 @@ class Store(Runs, Alerts, Watches, Publications, Aftermath, Protocol):
 
         ``lane`` None: all.
         """
+
+    async def due_among(self, now: datetime, destinations: AbstractSet[str]) -> AbstractSet[str]:
+        """Those of ``destinations`` for which something is due."""
 
     async def sent(self, delivery: Delivery, ref: "MessageRef | None") -> None: ...
 

@@ -1,6 +1,7 @@
 """The deliveries' side of the Store: claimed by one process at a time, in order for each incident and destination."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
@@ -34,11 +35,7 @@ class Outbox(Base):
             # how far a run is changes by the second: what is shown of it anew must not hold up what comes after it
             or_(earlier.c.kind != "run", earlier.c.ts.is_(None)),
         )
-        ready = or_(
-            and_(deliveries.c.state.in_(WAITING), deliveries.c.due_at <= now),
-            and_(deliveries.c.state.in_(SENDING), deliveries.c.lease_until <= self._lease_clock(now)),
-        )
-        due = select(deliveries.c.seq).where(ready, ~overtakes, *_in(lane))
+        due = select(deliveries.c.seq).where(self._ready(now), ~overtakes, *_in(lane))
         if not await self._any(due):
             return []
         chosen = (
@@ -63,6 +60,18 @@ class Outbox(Base):
         async with self._writing() as connection:
             rows = (await connection.execute(claimed)).mappings().all()
         return [delivery_of(row) for row in sorted(rows, key=lambda row: (row["priority"], row["seq"]))]
+
+    async def due_among(self, now: datetime, destinations: AbstractSet[str]) -> AbstractSet[str]:
+        place = deliveries.c.destination
+        query = select(place).distinct().where(self._ready(now), place.in_(destinations))
+        async with self._reading() as connection:
+            return set((await connection.execute(query)).scalars())
+
+    def _ready(self, now: datetime) -> ColumnElement[bool]:
+        return or_(
+            and_(deliveries.c.state.in_(WAITING), deliveries.c.due_at <= now),
+            and_(deliveries.c.state.in_(SENDING), deliveries.c.lease_until <= self._lease_clock(now)),
+        )
 
     async def sent(self, delivery: Delivery, ref: MessageRef | None) -> None:
         newest = deliveries.c.wanted <= delivery.wanted
