@@ -1,49 +1,63 @@
-"""`python -m bench`: measures and prints the table; exit 1 where a promise is broken. `--write`: into README.md.
+"""`python -m bench [PART...]`: measures and prints the tables; exit 1 where a promise is broken.
 
-`--long`: the soak and the day instead, which take three quarters of an hour. With BENCH_SCALE less or more is measured
-of everything, and nothing is held to what was promised.
+`--write`: into RESULTS.md and README.md. `--long`: the soak and the day instead, which take three quarters of an hour.
+With BENCH_SCALE less or more is measured of everything, and nothing is held to what was promised.
 """
 
 import argparse
 import asyncio
-import re
+import importlib
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
-from bench import acks, alerts, clocks, day, evidence, logs, mitigation, soak, status_page, triage
-from bench.figures import SCALE, Figure, table
+from bench import results
+from bench.figures import SCALE, Figure
 
-README = Path(__file__).parent.parent / "README.md"
-_PARTS = (triage, logs, evidence, clocks, acks, alerts, mitigation, status_page)
+PARTS = (
+    "triage",
+    "acks",
+    "start",
+    "logs",
+    "reminders",
+    "mitigation",
+    "evidence",
+    "status_page",
+    "render",
+    "alerts",
+)
+LONG = ("soak", "day")
 
 
-async def _measure() -> list[Figure]:
-    return [figure for part in _PARTS for figure in await part.measure()]
-
-
-async def _measure_long() -> list[Figure]:
-    return [*await soak.measure(), *await day.measure()]
-
-
-def _written(readme: str, mark: str, figures: list[Figure]) -> str:
-    marked = re.compile(f"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
-    return marked.sub(lambda found: found[1] + table(figures) + "\n" + found[2], readme)
+def _measured(names: Sequence[str]) -> results.Parts:
+    held: dict[str, tuple[str, Sequence[Figure]]] = {}
+    for name in names:
+        module = importlib.import_module(f"bench.{name}")
+        question = str(module.__doc__).partition("\n")[0]
+        print(f"\n{name}: {question}", flush=True)
+        held[name] = (question, asyncio.run(module.measure()))
+        print(results.table(held[name][1]), flush=True)
+    return held
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join((*PARTS, *LONG)))
+    parser.add_argument("--write", action="store_true", help="write RESULTS.md, its charts and README.md")
     parser.add_argument("--long", action="store_true", help="the soak and the day instead")
     told = parser.parse_args()
-    figures = asyncio.run(_measure_long() if told.long else _measure())
-    print(table(figures))
+    if unknown := set(told.parts) - {*PARTS, *LONG}:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    usual = LONG if told.long else PARTS
+    if told.write and (told.parts or SCALE != 1):
+        parser.error("what is written is one whole run at its usual size")
+    parts = _measured(told.parts or usual)
     if SCALE != 1:
         return 0
     if told.write:
-        README.write_text(_written(README.read_text(), "long" if told.long else "figures", figures))
-    broken = [figure for figure in figures if not figure.kept]
+        results.write(parts, mark="long" if told.long else "figures")
+    broken = [figure for _, figures in parts.values() for figure in figures if not figure.kept]
     for figure in broken:
-        print(f"more than promised: {figure.row()}", file=sys.stderr)
+        print(f"not as promised: {figure.what}", file=sys.stderr)
     return 1 if broken else 0
 
 

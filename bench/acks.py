@@ -9,8 +9,8 @@ from sqlalchemy import func, insert, select
 
 from bench.figures import Figure, at_most, percentile, ratio_at_least, ratio_at_most, scaled
 from bench.load import Answered, load
-from bench.logs import cluster_with_logs
-from bench.servers import bare_app, commands, event, http_sandbox, the_bot
+from bench.logs import POD_BYTES, PODS
+from bench.servers import bare_app, cluster, commands, event, http_sandbox, the_bot
 from bot.domain import acts
 from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
@@ -31,6 +31,8 @@ WAITING, CHANNELS = scaled(10_000, least=1_000), scaled(500, least=50)
 COMMANDS_A_S, SECONDS = 50, scaled(8, least=3)
 # Promised of commands at that rate, at the 99th percentile, in seconds.
 ACK_S = 1.0
+# What is under way is not waited for any longer.
+_WITHIN_S = 120.0
 
 
 async def measure() -> list[Figure]:
@@ -91,9 +93,11 @@ def _rows(what: str, mine: list[Answered], beside: list[Answered], *, promised: 
 
 async def _under_way() -> list[Figure]:
     """While messages are delivered, triages run and evidence is collected, all of it all the time."""
-    async with cluster_with_logs() as cluster, http_sandbox() as sandbox, bare_app() as (_, bare):
-        kubeconfig = sandbox.folder / "logs.kubeconfig"
-        await asyncio.to_thread(kubeconfig.write_text, cluster)
+    async with (
+        http_sandbox() as sandbox,
+        bare_app() as (_, bare),
+        cluster(sandbox.folder, PODS, POD_BYTES) as kubeconfig,
+    ):
         sandbox.configure({"KUBECONFIG": str(kubeconfig)})
         url = sandbox.environment()["DATABASE_URL"]
         channels = [sandbox.slack.workspace.add_channel(f"busy-{number}").id for number in range(CHANNELS)]
@@ -132,8 +136,11 @@ async def _everything(sandbox: Sandbox) -> AsyncIterator[None]:
         while True:
             before = done()
             await slack.command(command)
-            while done() == before:
-                await asyncio.sleep(0.1)
+            async with asyncio.timeout(_WITHIN_S):
+                while True:
+                    await asyncio.sleep(0.1)
+                    if done() > before:
+                        break
 
     def bundles() -> int:
         return len(list((sandbox.folder / "evidence").glob("evidence-*")))

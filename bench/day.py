@@ -6,7 +6,6 @@ since Slack takes one message a second in each.
 
 import asyncio
 import contextlib
-import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -18,7 +17,8 @@ import aiohttp
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.figures import Figure, bot, end, memory_mb
+from bench.figures import Figure, more_at_most
+from bench.processes import bot, end, memory_mb
 from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
@@ -145,12 +145,9 @@ def _forget(sandbox: Sandbox) -> None:
 def _flat(what: str, samples: list[tuple[float, int]]) -> list[Figure]:
     half = len(samples) // 2
 
-    def growth(values: list[float]) -> float:
-        return max(0.0, statistics.median(values[-5:]) - statistics.median(values[half : half + 5]))
+    def rows(name: str, values: list[float], unit: str, most: float) -> Figure:
+        first, last, goal = values[half : half + 5], values[-5:], more_at_most(most)
+        return Figure(what=f"{what}: {name}", values=last, unit=unit, beside="at half time", reference=first, goal=goal)
 
     memory, files = [one for one, _ in samples], [float(one) for _, one in samples]
-    return [
-        Figure(what=f"{what}: memory at the end", value=memory[-1], unit="MB"),
-        Figure(what=f"{what}: memory, growth in the second half", value=growth(memory), unit="MB", limit=GROWTH_MB),
-        Figure(what=f"{what}: open files, growth", value=growth(files), unit="", limit=GROWTH_FILES),
-    ]
+    return [rows("memory at the end", memory, "MB", GROWTH_MB), rows("open files", files, "files", GROWTH_FILES)]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from bench.figures import Figure, at_most, more_at_most, percentile, ratio_at_most, scaled
-from bench.logs import PODS, POD_BYTES
+from bench.logs import POD_BYTES, PODS
 from bench.processes import IDLE_S, memory_mb, program, shell
 from bench.servers import all_is_well, cluster, the_bot
 from bot.clients.bundle_check import check
@@ -21,7 +21,7 @@ _WITHIN_S = 200.0
 
 
 async def measure() -> list[Figure]:
-    script, took, idle, peak, acks, sizes = [], [], [], [], list[float](), []
+    script, took, idle, peak, acks, sizes = (list[float]() for _ in range(6))
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
         async with cluster(folder, PODS, POD_BYTES) as kubeconfig:

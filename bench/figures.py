@@ -21,7 +21,7 @@ def scaled(count: int, *, least: int = 1) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What is promised: of the value itself, of its ``ratio`` to what it is laid beside, or of how much it is ``more``."""
+    """What is promised: of the value, of its ``ratio`` to what it is laid beside, or of how much ``more`` it is."""
 
     of: Literal["value", "ratio", "more"]
     limit: float
@@ -32,8 +32,8 @@ class Goal:
 
     def told(self, unit: str) -> str:
         words = "at least" if self.at_least else "at most"
-        shown = {"value": f"{self.limit:g} {unit}", "ratio": f"{self.limit:g} times", "more": f"{self.limit:g} {unit} more"}
-        return f"{words} {shown[self.of]}".strip()
+        shown = {"value": unit, "ratio": "times", "more": f"{unit} more"}
+        return f"{words} {self.limit:g} {shown[self.of]}".strip()
 
 
 def at_most(limit: float) -> Goal:
@@ -94,7 +94,8 @@ class Figure:
 
 
 def median(values: Sequence[float]) -> float:
-    return float(_benchmark(values).median())
+    # one may be a count, which may be none
+    return float(_benchmark(values).median()) if len(values) > 1 else values[0]
 
 
 def spread(values: Sequence[float]) -> float:
@@ -117,7 +118,7 @@ async def taking_turns(rounds: int, subjects: Mapping[str, Subject], *, warm: in
     """
     held: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(warm + rounds):
-        for name in list(subjects) if number % 2 else reversed(subjects):
+        for name in list(subjects) if number % 2 else reversed(list(subjects)):
             value = await subjects[name]()
             if number >= warm:
                 held[name].append(value)

@@ -33,7 +33,12 @@ async def load(port: int, requests: Sequence[bytes], connections: int, seconds: 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.load"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    told = {"port": port, "requests": [one.decode() for one in requests], "connections": connections, "seconds": seconds}
+    told = {
+        "port": port,
+        "requests": [one.decode() for one in requests],
+        "connections": connections,
+        "seconds": seconds,
+    }
     out, _ = await process.communicate(json.dumps(told).encode())
     assert process.returncode == 0, "the load ended early"
     return Answered(**json.loads(out))

@@ -21,7 +21,8 @@ from typing import Any
 import yaml
 from sqlalchemy import select
 
-from bench.figures import Figure, end
+from bench.figures import Figure, at_most, percentile
+from bench.processes import end
 from bot.domain.scopes import SCOPES
 from bot.handlers.records import verified
 from bot.sandbox.launcher import Sandbox, free_port
@@ -284,20 +285,19 @@ async def _figures(seconds: float, sandbox: Sandbox, store: SqlStore, story: Sto
         titles = Counter((await connection.execute(select(incidents.c.title))).scalars())
     broken = [one async for one in verified(store) if one.fault]
     what = f"soak of {seconds:g} s, {REPLICAS} replicas, {RATE} commands a second"
-    acked = sorted(story.acked_s)
 
     def never(name: str, count: int) -> Figure:
-        return Figure(what=f"{what}: {name}", value=count, unit="", limit=0)
+        return Figure(what=f"{what}: {name}", values=[count], unit="", goal=at_most(0))
 
     unexplained = {*silent, *missing} - {*lost, *(unwritten[:sorry])}
     faults = ("killed", "paused", "database", "slack")
     shaken = [word for word in (*story.late, *story.refused) if story.within(word, *faults, before_s=4.0, after_s=4.0)]
     return [
-        Figure(what=f"{what}: acknowledged", value=len(acked), unit="commands"),
-        Figure(what=f"{what}: acknowledged, 99th percentile", value=acked[int(len(acked) * 0.99)], unit="s"),
-        Figure(what=f"{what}: Slack told whoever asked to try again", value=len(shaken), unit="commands"),
-        Figure(what=f"{what}: the bot did, the database being away", value=len(unwritten), unit="commands"),
-        Figure(what=f"{what}: went down with the process that was killed", value=len(lost), unit="commands"),
+        Figure(what=f"{what}: acknowledged", values=[len(story.acked_s)], unit="commands"),
+        Figure(what=f"{what}: acknowledged, 99th percentile", values=[percentile(story.acked_s, 99)], unit="s"),
+        Figure(what=f"{what}: Slack told whoever asked to try again", values=[len(shaken)], unit="commands"),
+        Figure(what=f"{what}: the bot did, the database being away", values=[len(unwritten)], unit="commands"),
+        Figure(what=f"{what}: went down with the process that was killed", values=[len(lost)], unit="commands"),
         never("not acknowledged, all being well", len(story.late) + len(story.refused) - len(shaken)),
         never("acknowledged, and neither answered nor noted", len(unexplained)),
         never("twice in the timeline", sum(many > 1 for word, many in texts.items() if "soak" in word)),
@@ -305,8 +305,8 @@ async def _figures(seconds: float, sandbox: Sandbox, store: SqlStore, story: Sto
         never("posted twice", sum(many > 1 for many in posts.values())),
         never("given up", states["dead"]),
         never("timelines that are not whole", len(broken)),
-        Figure(what=f"{what}: messages delivered", value=len(posts), unit=""),
-        Figure(what=f"{what}: incidents", value=len(titles), unit=""),
+        Figure(what=f"{what}: messages delivered", values=[len(posts)], unit=""),
+        Figure(what=f"{what}: incidents", values=[len(titles)], unit=""),
     ]
 
 

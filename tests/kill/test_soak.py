@@ -13,4 +13,4 @@ from bench.soak import measure
 async def test_a_minute_of_faults_loses_and_doubles_nothing(tmp_path: Path) -> None:
     figures = await measure(60)
     assert len(figures) > 10
-    assert [figure.row() for figure in figures if not figure.kept] == []
+    assert [(figure.what, figure.values) for figure in figures if not figure.kept] == []
