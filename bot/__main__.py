@@ -5,11 +5,14 @@ Exit status: 0 healthy or recovered, 1 a cause was found, 3 inconclusive, 2 the 
 
 import argparse
 import asyncio
+import contextlib
+import gc
+import importlib
 import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -81,9 +84,12 @@ def _add_records(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    from bot import app
-    from bot.clients.threads import Unawaited
+    with _importing():
+        from bot import app
+        from bot.clients.threads import Unawaited
 
+        if arguments.command in (None, "run"):
+            importlib.import_module("bot.serve")
     asyncio.get_running_loop().set_default_executor(Unawaited())
     match arguments.command:
         case "triage":
@@ -107,6 +113,16 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
             return await _records(arguments, settings)
         case _:
             return await app.serve(settings)
+
+
+@contextlib.contextmanager
+def _importing() -> Iterator[None]:
+    """What is imported stays: to look through it for garbage, again and again, would be an eighth of the start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 async def _records(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -90,6 +90,8 @@ async def serve(settings: Settings) -> int:
         bot = wired(settings, asks, store)
         http_mode = settings.slack.app_token is None
         async with listening(settings, _routes(settings, bot, http_mode=http_mode)):
+            # not before: who asks at once is answered first
+            bot.tasks.start(warm_up(settings, asks, bot.slack.messenger.renderer), "the warm-up")
             logger.info("listening on %s:%s, %s mode", settings.host, settings.port, "HTTP" if http_mode else "Socket")
             async with working(settings, bot, store):
                 await stop.wait()
@@ -101,7 +103,6 @@ async def serve(settings: Settings) -> int:
 def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | None = None) -> Bot:
     """All parts, put together; nothing listens or connects yet. ``pace_s``: as SlackMessenger's."""
     readiness, tasks, renderer = Readiness(), Tasks(), Renderer(settings.templates_dir)
-    tasks.start(warm_up(settings, asks, renderer), "the warm-up")
     messenger = _messenger(settings, readiness, renderer, pace_s)
     drafts = PostmortemHandler(store=store, clock=asks.clock, policy=settings.policy, prober=asks)
     deliveries = _deliveries(settings, asks, store, messenger, drafts)
