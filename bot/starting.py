@@ -48,10 +48,6 @@ async def warm_up(settings: Settings, asks: Prober, renderer: Renderer) -> None:
 
 
 def _load_libraries(settings: Settings) -> None:
-    if any(target.kubernetes.configured for target in settings.targets):
-        from bot.clients.kubeconfig import load_vendor
-
-        load_vendor()
     if any(target.prometheus.url for target in settings.targets):
         from bot.clients.prometheus import load_library
 

@@ -3,7 +3,6 @@
 Vendors' libraries are imported within the functions: a command pays only for what it uses.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,10 +28,6 @@ async def _key_from_settings(target: Target, cluster: Cluster | None) -> Service
     return None if key is None else ServiceKey(value=key.reveal(), source="environment")
 
 
-async def _nothing() -> None:
-    pass
-
-
 @asynccontextmanager
 async def prober(settings: Settings, *, target: str | None = None, cluster: bool = True) -> AsyncIterator[Prober]:
     """What runs the probes, for one target or all; its connections close with it.
@@ -46,17 +41,12 @@ async def prober(settings: Settings, *, target: str | None = None, cluster: bool
         stack.push_async_callback(http.close)
         wanted = settings.targets if target is None else (settings.target(target),)
         worlds = {one.name: _world(one, settings, http, stack, cluster=cluster) for one in wanted}
-        read_key, prepare = _key_from_settings, _nothing
+        read_key = _key_from_settings
         if any(world.cluster is not None for world in worlds.values()):
             from bot.probes.secret import read_service_key
 
             async def read_key(target: Target, cluster: Cluster | None) -> ServiceKey | None:
                 return await read_service_key(target, cluster, target.mistral.api_key)
-
-            async def prepare() -> None:
-                from bot.clients.kubeconfig import load_vendor
-
-                await asyncio.to_thread(load_vendor)
 
         yield Prober(
             worlds=worlds,
@@ -66,7 +56,6 @@ async def prober(settings: Settings, *, target: str | None = None, cluster: bool
             slack_api_url=settings.slack.api_url,
             clock=SystemClock(),
             read_service_key=read_key,
-            prepare=prepare,
         )
 
 

@@ -5,8 +5,23 @@ from pathlib import Path
 
 import pytest
 
+from bot.clients import login
+from bot.clients.login import Credentials
+from bot.settings import Kubernetes
 from bot.store.migrate import upgrade
 from tests.databases import migrated_template, postgres
+
+
+@pytest.fixture(autouse=True)
+def logins_are_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second for a process that reads it would be minutes; tests/clients/test_login.py has that process read."""
+    monkeypatch.setattr(login, "read", read_here)
+
+
+async def read_here(settings: Kubernetes) -> Credentials:
+    from bot.clients.kubeconfig import credentials
+
+    return await credentials(settings)
 
 
 @pytest.fixture(scope="session")

@@ -128,6 +128,11 @@ class FakeCluster:
     """(pod, container, since_s, tail_lines) of each log that was asked for."""
     patches: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     """(kind, name, patch) of each that was made; dry runs are not among them."""
+    preparing: Callable[[], Awaitable[None]] | None = None
+
+    async def prepare(self) -> None:
+        if self.preparing is not None:
+            await self.preparing()
 
     def _may(self, verb: str, kind: str, name: str = "") -> None:
         if self.error is not None:

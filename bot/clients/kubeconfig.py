@@ -1,96 +1,85 @@
-"""The login to a Kubernetes cluster: from kubeconfig files and a context, or from the pod's own account.
+"""Reads the login to a Kubernetes cluster: from kubeconfig files and a context, or from the pod's own account.
 
 The vendor's loader does the work (exec plugins, OIDC, client certificates); what it says of a wrong file is
-translated here into a sentence that names the file. No sentence holds a token.
+translated here into a sentence that names the file. No sentence holds a token. It runs as a process of its own, for
+:mod:`bot.clients.login`: it is given the settings as JSON on stdin, and prints what it read as JSON.
 """
 
 import asyncio
-import importlib
+import json
+import logging
 import os
-import ssl
-from dataclasses import dataclass, field
+import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from kubernetes.aio import config as vendor
+from kubernetes.aio.client import Configuration
 
-from bot.clients.imports import IMPORTING
+from bot.clients.login import LOG_IN_AGAIN, Credentials, answer, asked, refusal, source
 from bot.errors import LoginExpired, UpstreamError
 from bot.settings import Kubernetes
 
-LOG_IN_AGAIN = "log in to the cluster again"
+# untyped
+config: Any = vendor
 
 
-@dataclass(frozen=True)
-class Login:
-    """How to speak to one API server; ``made`` is the loop's time at which it was read."""
+class _Kept(logging.Handler):
+    """What the vendor's library warns of."""
 
-    server: str
-    configuration: Any = field(repr=False)
-    tls: ssl.SSLContext
-    made: float
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
 
-    @property
-    def proxy(self) -> str | None:
-        """``proxy-url`` of the kubeconfig; None leaves it to the environment."""
-        return self.configuration.proxy or None
-
-    @property
-    def server_name(self) -> str | None:
-        return self.configuration.tls_server_name or None
-
-    async def authorization(self) -> str | None:
-        """The Authorization header; a pod's own token is read anew once a minute, as it is rotated.
-
-        Raises LoginExpired where a token cannot be read, or be sent.
-        """
-        try:
-            settings = await self.configuration.auth_settings()
-        except (OSError, _vendor("config").ConfigException) as error:
-            raise LoginExpired(f"the pod's own token cannot be read: {LOG_IN_AGAIN}") from error
-        # a file's last line may end in a line feed, which no header can carry
-        value = settings["BearerToken"]["value"].strip() if "BearerToken" in settings else None
-        if value is not None and not value.isprintable():
-            raise LoginExpired(f"the token for the cluster holds control characters: {LOG_IN_AGAIN}")
-        return value
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
 
 
-async def log_in(settings: Kubernetes) -> Login:
-    """Reads the login; raises UpstreamError that names the file, or LoginExpired where a login command failed.
+def main() -> None:
+    kept = _Kept()
+    logging.basicConfig(handlers=[kept])
+    try:
+        read = asyncio.run(credentials(asked(json.load(sys.stdin))))
+    except UpstreamError as error:
+        print(refusal(error, kept.lines))
+    else:
+        print(answer(read, kept.lines))
 
-    ``load_vendor`` should have been called before, in a thread.
-    """
-    configuration = _vendor("client.configuration").Configuration()
+
+async def credentials(settings: Kubernetes) -> Credentials:
+    """Raises UpstreamError that names the file, or LoginExpired where a login command failed."""
+    configuration: Any = Configuration()
+    token_file = None
     if settings.in_cluster:
         _load_own_account(configuration)
+        token_file = str(config.incluster_config.SERVICE_TOKEN_FILENAME)
     else:
         await _load_files(settings, configuration)
+    held = await configuration.auth_settings()
     try:
-        tls = _vendor("client.rest").RESTClientObject(configuration).ssl_context
-    except (OSError, ValueError) as error:
-        raise UpstreamError(f"the certificates that {_source(settings)} names cannot be used") from error
-    return Login(configuration.host.rstrip("/"), configuration, tls, asyncio.get_running_loop().time())
+        return Credentials(
+            server=configuration.host,
+            token=held["BearerToken"]["value"].strip() if "BearerToken" in held and token_file is None else None,
+            token_file=token_file,
+            ca=configuration.ca_cert_data or _text(configuration.ssl_ca_cert),
+            certificate=_text(configuration.cert_file),
+            key=_text(configuration.key_file),
+            verify=bool(configuration.verify_ssl),
+            strict=not configuration.disable_strict_ssl_verification,
+            server_name=configuration.tls_server_name or None,
+            proxy=configuration.proxy or None,
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise UpstreamError(f"the certificates that {source(settings)} names cannot be used") from error
 
 
-def load_vendor() -> None:
-    """Imports the vendor's modules, which takes about a second the first time."""
-    for name in ("client.configuration", "client.rest", "config"):
-        _vendor(name)
-
-
-def _vendor(name: str) -> ModuleType:
-    with IMPORTING:
-        return importlib.import_module(f"kubernetes.aio.{name}")
-
-
-def _source(settings: Kubernetes) -> str:
-    return "the pod's own account" if settings.in_cluster else f"the kubeconfig {settings.kubeconfig}"
+def _text(path: str | None) -> str | None:
+    return None if path is None else Path(path).read_text(encoding="utf-8")
 
 
 def _load_own_account(configuration: Any) -> None:
-    config = _vendor("config")
     try:
         config.load_incluster_config(client_configuration=configuration)
     except (OSError, config.ConfigException) as error:
@@ -102,8 +91,7 @@ def _load_own_account(configuration: Any) -> None:
 
 async def _load_files(settings: Kubernetes, configuration: Any) -> None:
     named = settings.kubeconfig or ""
-    context = await asyncio.to_thread(_checked_context, named, settings.context)
-    config = _vendor("config")
+    context = _checked_context(named, settings.context)
     try:
         loader = await config.load_kube_config(
             config_file=named, context=context, client_configuration=configuration, persist_config=False
@@ -180,3 +168,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _malformed(path: str, why: str) -> UpstreamError:
     return UpstreamError(f"the kubeconfig {path} is malformed: {why}")
+
+
+if __name__ == "__main__":
+    main()

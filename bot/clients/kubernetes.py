@@ -1,10 +1,11 @@
 """The Kubernetes API in one namespace, as ``ports.Cluster``: reads with bounds, asks once, translates every error.
 
-The vendor's library gives the login and the TLS; requests go over aiohttp directly, because the vendor's own
+The vendor's library reads the login; requests go over aiohttp directly, because the vendor's own
 transport reads answers whole, whatever their size.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import ssl
@@ -13,11 +14,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from bot.clients.kubeconfig import LOG_IN_AGAIN, Login, load_vendor, log_in
+from bot.clients.login import LOG_IN_AGAIN, Login, log_in
 from bot.clients.proxies import proxy_for
 from bot.domain.objects import each
 from bot.domain.redaction import redact
-from bot.errors import BadAnswer, Changed, Forbidden, LoginExpired, NotFound, Unreachable
+from bot.errors import BadAnswer, Changed, Forbidden, LoginExpired, NotFound, Unreachable, UpstreamError
 from bot.settings import Kubernetes, Limits, Network
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _ERROR_BYTES = 64_000
 # A login is not read anew more often than this, in seconds: a revoked token would run the login command each time.
 _LOGIN_AGE_S = 15.0
+# Of a triage's time, for a login that nobody has made yet: a login command may wait for somebody.
+_PREPARED_S = 2.0
 # Who made a change, as the API server notes it in managedFields.
 _FIELD_MANAGER = "mistral-bot"
 _MERGE_PATCH = "application/merge-patch+json"
@@ -54,10 +57,14 @@ class KubernetesCluster:
         self._network = network
         self._timeout_s = timeout_s
         self._login: Login | None = None
-        self._logging_in = asyncio.Lock()
+        self._logging_in: asyncio.Task[Login] | None = None
         self._session: ClientSession | None = None
 
     async def close(self) -> None:
+        if self._logging_in is not None:
+            self._logging_in.cancel()
+            await asyncio.gather(self._logging_in, return_exceptions=True)
+            self._logging_in = None
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -197,7 +204,7 @@ class KubernetesCluster:
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64))
         headers = {"Accept": "application/json", "User-Agent": "mistral-incident-bot"}
-        authorization = await login.authorization()
+        authorization = login.authorization()
         if authorization:
             headers["Authorization"] = authorization
         if method == "PATCH":
@@ -215,21 +222,32 @@ class KubernetesCluster:
             allow_redirects=False,
         )
 
+    async def prepare(self) -> None:
+        """Logs in where nobody has yet; what fails is told to whoever asks for something."""
+        with contextlib.suppress(UpstreamError, TimeoutError):
+            async with asyncio.timeout(_PREPARED_S):
+                await self._logged_in(None)
+
     async def _logged_in(self, refused: Login | None) -> Login:
-        """The login; read anew where it was ``refused`` and is not itself fresh."""
-        async with self._logging_in:
-            old = self._login
-            stale = refused is not None and refused is old and _now() - refused.made > _LOGIN_AGE_S
-            if old is not None and not stale:
-                return old
-            await asyncio.to_thread(load_vendor)  # a second the first time, which is not the login's
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    self._login = await log_in(self._settings)
-            except TimeoutError as error:
-                late = f"the login to the cluster took longer than {self._timeout_s:g} s"
-                raise LoginExpired(f"{late}: {LOG_IN_AGAIN}") from error
-            return self._login
+        """The login, for which all wait who want it; read anew where it was ``refused`` and is not itself fresh."""
+        old = self._login
+        stale = refused is not None and refused is old and _now() - refused.made > _LOGIN_AGE_S
+        if old is not None and not stale:
+            return old
+        if self._logging_in is None or self._logging_in.done():
+            self._logging_in = asyncio.create_task(self._log_in(), name="login to the cluster")
+            self._logging_in.add_done_callback(_looked_at)
+        # whoever has no more time leaves it to the others
+        return await asyncio.shield(self._logging_in)
+
+    async def _log_in(self) -> Login:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                self._login = await log_in(self._settings)
+        except TimeoutError as error:
+            late = f"the login to the cluster took longer than {self._timeout_s:g} s"
+            raise LoginExpired(f"{late}: {LOG_IN_AGAIN}") from error
+        return self._login
 
     async def _refusal(self, answer: "ClientResponse", asked: str) -> Exception:
         where = f"{asked} in {self._settings.namespace}"
@@ -244,6 +262,12 @@ class KubernetesCluster:
         if answer.status == 404 or (answer.status == 400 and asked == "get pods/log"):
             return NotFound(said or f"not found: {where}")
         return BadAnswer(f"the cluster answered {answer.status} to {where}" + (f": {said}" if said else ""))
+
+
+def _looked_at(task: "asyncio.Task[Login]") -> None:
+    """Where all who waited for it have left, nobody is told why it failed; the next one who asks is."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _read(answer: "ClientResponse", limit: int) -> bytes:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from bot.clients.imports import IMPORTING
 from bot.clients.threads import Unawaited
 from bot.errors import BadAnswer, Forbidden, LoginExpired, Unreachable, UpstreamError
 from bot.ports import Sample, Series
@@ -125,8 +124,7 @@ def _refused(status: int, body: bytes) -> UpstreamError:
 
 def load_library() -> None:
     """Imports it: 0.2 s, which a bot without Prometheus should not spend."""
-    with IMPORTING:
-        import bot.clients.bounded  # noqa: F401 - for whoever imports from it next
+    import bot.clients.bounded  # noqa: F401 - for whoever imports from it next
 
 
 def _labels(row: Any) -> Mapping[str, str]:

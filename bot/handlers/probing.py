@@ -30,15 +30,11 @@ class TargetWorld:
     cluster: Cluster | None
 
 
-async def _nothing() -> None:
-    pass
-
-
 @dataclass(frozen=True, kw_only=True)
 class Prober:
     """Runs probes against targets. ``read_service_key`` gives the service's key, slowly where the cluster is slow.
 
-    ``prepare`` is awaited before it: loading a library takes long on a busy machine, and is not the cluster's slowness.
+    The cluster is made ready before: a first login takes long on a busy machine, and is not the cluster's slowness.
     """
 
     worlds: Mapping[str, TargetWorld]
@@ -48,7 +44,6 @@ class Prober:
     slack_api_url: str
     clock: Clock
     read_service_key: Callable[[Target, Cluster | None], Awaitable[ServiceKey | None]]
-    prepare: Callable[[], Awaitable[None]] = _nothing
 
     def run_of(self, target: str, name: str) -> ProbeRun:
         """What something called ``name`` has to work with by itself, outside a triage."""
@@ -81,7 +76,8 @@ class Prober:
 
     async def _service_key(self, world: TargetWorld) -> ServiceKey | None:
         """The Secret's key where it can be read in time, else the one in the settings."""
-        await self.prepare()
+        if world.cluster is not None:
+            await world.cluster.prepare()
         try:
             async with asyncio.timeout(self.timeouts.service_key):
                 return await self.read_service_key(world.target, world.cluster)

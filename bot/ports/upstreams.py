@@ -76,6 +76,9 @@ class Metrics(Protocol):
 class Cluster(Protocol):
     """The Kubernetes API in the target's namespace. ``kind`` is such as ``Pod`` or ``NetworkPolicy``."""
 
+    async def prepare(self) -> None:
+        """Does what takes long the first time; raises nothing."""
+
     async def get(self, kind: str, name: str) -> dict[str, Any]:
         """The object; raises NotFound, Forbidden, LoginExpired, Unreachable, BadAnswer."""
 

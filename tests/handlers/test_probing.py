@@ -19,6 +19,7 @@ from bot.domain.signals import (
 )
 from bot.ports import ProbeRun, ServiceKey
 from bot.settings import Target
+from tests.fakes import FakeCluster
 from tests.handlers.test_triage import Scripted, handler
 
 KEY = "k9planted0123456789abcdef"
@@ -87,20 +88,22 @@ def test_masking_within_values_keeps_their_kinds() -> None:
     assert type(masked[2]) is Verdict
 
 
-async def test_the_time_that_a_library_takes_to_load_is_not_the_keys() -> None:
-    loaded = asyncio.Event()
+async def test_the_time_that_a_first_login_takes_is_not_the_keys() -> None:
+    in_ = asyncio.Event()
 
-    async def load() -> None:
-        asyncio.get_running_loop().call_later(0.1, loaded.set)
-        await loaded.wait()
+    async def log_in() -> None:
+        asyncio.get_running_loop().call_later(0.1, in_.set)
+        await in_.wait()
 
     async def read_key(target: Target, cluster: object) -> ServiceKey:
-        assert loaded.is_set()
+        assert in_.is_set()
         return ServiceKey(value=KEY, source="secret")
 
     async def ask(run: ProbeRun) -> Finding:
         key = await run.service_key()
         return Finding(probe=ProbeName.CONTROL, verdict=Verdict.OK, summary=str(key and key.source))
 
-    asking = handler(Scripted(ProbeName.CONTROL, ask), read_key=read_key, prepare=load, service_key=0.05)
+    asking = handler(
+        Scripted(ProbeName.CONTROL, ask), read_key=read_key, cluster=FakeCluster(preparing=log_in), service_key=0.05
+    )
     assert (await asking.run("default")).findings[0].summary == "secret"

@@ -59,7 +59,6 @@ class Rotated:
             slack_api_url="http://slack/api/",
             clock=FakeClock(),
             read_service_key=no_key,
-            prepare=ready,
         )
 
     async def applied(self) -> RunChange:
@@ -73,10 +72,6 @@ async def ours(_: Run) -> None:
 
 async def no_key(_: Target, __: Cluster | None) -> ServiceKey | None:
     return None
-
-
-async def ready() -> None:
-    pass
 
 
 async def test_whoever_takes_over_after_the_old_key_was_put_back_restarts_nothing_and_says_so() -> None:

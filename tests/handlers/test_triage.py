@@ -79,21 +79,18 @@ async def no_key(target: Target, cluster: Cluster | None) -> ServiceKey | None:
     return None
 
 
-async def ready() -> None:
-    pass
-
-
-def handler(*probes: Scripted, read_key: Any = no_key, prepare: Any = ready, **timeouts: float) -> TriageHandler:
+def handler(
+    *probes: Scripted, read_key: Any = no_key, cluster: Cluster | None = None, **timeouts: float
+) -> TriageHandler:
     target = load({"MISTRAL_API_KEY": "from-the-settings"}).targets[0]
     prober = Prober(
-        worlds={"default": TargetWorld(target=target, http=NoHttp(), metrics=None, cluster=None)},
+        worlds={"default": TargetWorld(target=target, http=NoHttp(), metrics=None, cluster=cluster)},
         timeouts=Timeouts(**timeouts),
         limits=Limits(),
         labels=Labels(),
         slack_api_url="http://slack/api/",
         clock=LoopClock(),
         read_service_key=read_key,
-        prepare=prepare,
     )
     return TriageHandler(prober=prober, probes=probes)
 

@@ -9,7 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from bot.clients.kubeconfig import load_vendor
+from bot.clients import kubeconfig, login
 from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
@@ -46,7 +46,8 @@ async def _played(url: str) -> None:
     await sandbox.close()
 
 
-load_vendor()
+# a process for each login would take longer than all that is done here
+vars(login).update(read=kubeconfig.credentials)
 share()
 for _url in os.environ["KILL_WARM"].split():
     asyncio.run(_played(_url))

@@ -1,0 +1,173 @@
+"""The login to a Kubernetes cluster, which the vendor's library reads in a child process that ends.
+
+It brings two clients for all of the API, and what those are made of: 15 MB that the bot would hold for ever, for what
+is read once.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import ssl
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bot.errors import LoginExpired, UpstreamError
+from bot.settings import Kubernetes
+
+logger = logging.getLogger(__name__)
+
+LOG_IN_AGAIN = "log in to the cluster again"
+# A pod's own token is rotated: it is read anew as often as the vendor's client does.
+_TOKEN_S = 60.0
+_MODULE = "bot.clients.kubeconfig"
+# Of what the vendor has to say of a login, and of the reason that it gives.
+_LOGGED, _LOGGED_CHARS = 5, 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """What it takes to speak to one API server, as plain values; certificates and keys as PEM."""
+
+    server: str
+    token: str | None = field(default=None, repr=False)
+    """The Authorization header."""
+    token_file: str | None = None
+    """Where a pod's own token lies instead."""
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = field(default=None, repr=False)
+    verify: bool = True
+    strict: bool = True
+    """Whether certificates must keep to the letter of RFC 5280."""
+    server_name: str | None = None
+    proxy: str | None = None
+
+
+@dataclass
+class Login:
+    """How to speak to one API server; ``made`` is the loop's time at which it was read."""
+
+    held: Credentials
+    tls: ssl.SSLContext
+    made: float
+    _token: str | None = field(default=None, repr=False)
+    _read_at: float = float("-inf")
+
+    @property
+    def server(self) -> str:
+        return self.held.server.rstrip("/")
+
+    @property
+    def proxy(self) -> str | None:
+        """``proxy-url`` of the kubeconfig; None leaves it to the environment."""
+        return self.held.proxy
+
+    @property
+    def server_name(self) -> str | None:
+        return self.held.server_name
+
+    def authorization(self) -> str | None:
+        """The Authorization header; raises LoginExpired where a token cannot be read, or be sent."""
+        value = self.held.token if self.held.token_file is None else self._own(Path(self.held.token_file))
+        # no header can carry them
+        if value is not None and not value.isprintable():
+            raise LoginExpired(f"the token for the cluster holds control characters: {LOG_IN_AGAIN}")
+        return value
+
+    def _own(self, path: Path) -> str:
+        now = time.monotonic()
+        if self._token is None or now - self._read_at > _TOKEN_S:
+            try:
+                # a file's last line may end in a line feed
+                self._token, self._read_at = f"Bearer {path.read_text(encoding='utf-8').strip()}", now
+            except (OSError, UnicodeDecodeError) as error:
+                raise LoginExpired(f"the pod's own token cannot be read: {LOG_IN_AGAIN}") from error
+        return self._token
+
+
+async def log_in(settings: Kubernetes) -> Login:
+    """Reads the login; raises UpstreamError that names the file, or LoginExpired where a login command failed."""
+    held = await read(settings)
+    try:
+        tls = _tls(held)
+    except (OSError, ValueError) as error:
+        raise UpstreamError(f"the certificates that {source(settings)} names cannot be used") from error
+    return Login(held, tls, asyncio.get_running_loop().time())
+
+
+async def read(settings: Kubernetes) -> Credentials:
+    """What the child says; whoever is cancelled ends it, and the login command that it waits for."""
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", _MODULE),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise UpstreamError(f"no process could be started to read {source(settings)} ({error.strerror})") from error
+    try:
+        out, _ = await child.communicate(json.dumps(asdict(settings)).encode())
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        await child.wait()
+    try:
+        told = json.loads(out)
+    except ValueError:
+        raise UpstreamError(f"{source(settings)} could not be read: the process that reads it failed") from None
+    for line in told["logged"][:_LOGGED]:
+        logger.warning("the login to the cluster: %s", line[:_LOGGED_CHARS])
+    if "error" in told:
+        raise (LoginExpired if told["expired"] else UpstreamError)(told["error"])
+    return Credentials(**told["credentials"])
+
+
+def source(settings: Kubernetes) -> str:
+    """As sentences call it."""
+    return "the pod's own account" if settings.in_cluster else f"the kubeconfig {settings.kubeconfig}"
+
+
+def _tls(held: Credentials) -> ssl.SSLContext:
+    """As the vendor's client makes it."""
+    context = ssl.create_default_context(cadata=held.ca)
+    if held.certificate is not None:
+        _load_own(context, held.certificate, held.key)
+    if not held.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if not held.strict:
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _load_own(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
+    """OpenSSL takes a client's certificate from a file alone, which is gone as soon as it is read."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+        file.write("\n".join((certificate, key or "")))
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+def answer(credentials: Credentials, logged: list[str]) -> str:
+    """What the child prints."""
+    return json.dumps({"credentials": asdict(credentials), "logged": logged})
+
+
+def refusal(error: UpstreamError, logged: list[str]) -> str:
+    """What the child prints instead where it could not be read."""
+    return json.dumps({"error": str(error), "expired": isinstance(error, LoginExpired), "logged": logged})
+
+
+def asked(told: Mapping[str, Any]) -> Kubernetes:
+    """What the child is asked for."""
+    return Kubernetes(**told)
