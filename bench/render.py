@@ -20,7 +20,7 @@ _CARDS = {"triage", *(name for name in MESSAGES if name.endswith("_card"))}
 
 async def measure() -> list[Figure]:
     renderer = Renderer()
-    renderer.compile_all()
+    renderer.compile()
     return [await _measured(renderer, name) for name in sorted(MESSAGES, key=lambda name: (name not in _CARDS, name))]
 
 

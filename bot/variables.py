@@ -1,6 +1,5 @@
 """The environment variables: name, default, meaning and what each may hold. ``settings`` makes values of them."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -231,6 +230,8 @@ VARIABLES: dict[str, Variable] = {
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt word: ``did you mean X?``, else ``known are X, Y, …``."""
+    import difflib  # nobody misspells as a rule
+
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}"

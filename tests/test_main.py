@@ -133,3 +133,9 @@ print(len(named))
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert told.stderr == ""
     assert int(told.stdout) > 150
+
+
+def test_the_bot_starts_without_sqlalchemys_orm() -> None:
+    program = "import sys, bot.serve; print([name for name in sys.modules if name.startswith('sqlalchemy.orm')])"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (told.stderr, told.stdout) == ("", "[]\n")

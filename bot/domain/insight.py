@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import median
 
 from bot.domain.cadence import respond_by
 from bot.domain.causes import Severity
@@ -92,6 +91,8 @@ def _span(incidents: Sequence[Incident], first: Milestone, then: Milestone) -> S
     ]
     if not spans:
         return Span(mean=None, median=None, count=0)
+    from statistics import median  # with fractions and decimals, which nothing else needs
+
     middle = median(one.total_seconds() for one in spans)
     return Span(mean=sum(spans, timedelta()) / len(spans), median=timedelta(seconds=middle), count=len(spans))
 

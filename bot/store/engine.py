@@ -3,7 +3,7 @@
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 # Seconds that a writer of SQLite waits for another, and PostgreSQL for a connection or a lock.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from bot.errors import StoreError
 from bot.ports import DatabaseState, Pending

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.domain.runs import MOVES, WORKED_ON, Circumstances, Run, RunChange, State
 from bot.errors import Conflict

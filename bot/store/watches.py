@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import case, insert, literal, or_, select, union_all, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.domain.incident import Status
 from bot.domain.watching import Watching

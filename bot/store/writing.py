@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import case, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.domain.incident import Outgoing
 from bot.domain.timeline import Entry, Event, seal

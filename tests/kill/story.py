@@ -243,7 +243,7 @@ def play(environ: dict[str, str], alone: bool, without: str, orders: Connection)
 @cache
 def _renderer(folder: Path | None) -> Renderer:
     made = Renderer(folder)
-    made.compile_all()
+    made.compile()
     return made
 
 
