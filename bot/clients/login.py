@@ -105,9 +105,29 @@ async def log_in(settings: Kubernetes) -> Login:
 
 async def read(settings: Kubernetes) -> Credentials:
     """What the child says; whoever is cancelled ends it, and the login command that it waits for."""
+    environ = dict(os.environ)
+    with contextlib.ExitStack() as stack:
+        # the vendor's loader writes certificates and keys to files, which a child that is ended would leave behind;
+        # a pod's own account needs none, and may have nowhere to write
+        with contextlib.suppress(OSError):
+            environ["TMPDIR"] = stack.enter_context(tempfile.TemporaryDirectory())
+        out = await _said(settings, environ)
+    try:
+        told = json.loads(out)
+    except ValueError:
+        raise UpstreamError(f"{source(settings)} could not be read: the process that reads it failed") from None
+    for line in told["logged"][:_LOGGED]:
+        logger.warning("the login to the cluster: %s", line[:_LOGGED_CHARS])
+    if "error" in told:
+        raise (LoginExpired if told["expired"] else UpstreamError)(told["error"])
+    return Credentials(**told["credentials"])
+
+
+async def _said(settings: Kubernetes, environ: Mapping[str, str]) -> bytes:
     try:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", _MODULE),
+            env=environ,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -118,18 +138,11 @@ async def read(settings: Kubernetes) -> Credentials:
     try:
         out, _ = await child.communicate(json.dumps(asdict(settings)).encode())
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
-    try:
-        told = json.loads(out)
-    except ValueError:
-        raise UpstreamError(f"{source(settings)} could not be read: the process that reads it failed") from None
-    for line in told["logged"][:_LOGGED]:
-        logger.warning("the login to the cluster: %s", line[:_LOGGED_CHARS])
-    if "error" in told:
-        raise (LoginExpired if told["expired"] else UpstreamError)(told["error"])
-    return Credentials(**told["credentials"])
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            await child.wait()
+    return out
 
 
 def source(settings: Kubernetes) -> str:

@@ -1,17 +1,24 @@
 """The process that reads the login: what it hands over, what it says where it cannot, and what is left of it."""
 
 import asyncio
+import base64
+import json
 import logging
+import ssl
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
+from aiohttp import web
 
 from bot.clients import login
+from bot.clients.kubernetes import KubernetesCluster
 from bot.errors import LoginExpired, UpstreamError
 from bot.sandbox.kubernetes import TOKEN, application, kubeconfig
-from bot.settings import Kubernetes
+from bot.settings import Kubernetes, Limits, Network
 from tests.clients.test_kubeconfig import credential, logging_in, read, world
 from tests.clusters import cluster_at, serve, settings
 
@@ -88,6 +95,40 @@ async def test_a_token_of_a_login_command_comes_over(tmp_path: Path) -> None:
     script = f"printf '%s' '{credential(TOKEN)}'"
     async with serve(application(world())) as url, logging_in(tmp_path, url, script) as cluster:
         assert await read(cluster) == "mistral-service"
+
+
+async def test_a_clients_own_certificate_comes_over_and_is_left_in_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary := tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    runner = web.AppRunner(application(world()), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    own = authority.issue_cert("mistral-bot@example.com")
+    document = json.loads(kubeconfig(f"https://127.0.0.1:{runner.addresses[0][1]}"))
+    document["clusters"][0]["cluster"]["certificate-authority-data"] = _packed(authority.cert_pem.bytes())
+    document["users"][0]["user"] |= {
+        "client-certificate-data": _packed(b"".join(one.bytes() for one in own.cert_chain_pems)),
+        "client-key-data": _packed(own.private_key_pem.bytes()),
+    }
+    config = tmp_path / "config"
+    await asyncio.to_thread(config.write_text, json.dumps(document))
+    cluster = KubernetesCluster(settings(config), Limits(), Network())
+    try:
+        assert await read(cluster) == "mistral-service"
+    finally:
+        await cluster.close()
+        await runner.cleanup()
+    assert list(temporary.iterdir()) == []
+
+
+def _packed(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 async def test_a_login_command_that_waits_for_somebody_is_not_waited_for_and_ends(tmp_path: Path) -> None:
