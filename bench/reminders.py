@@ -7,12 +7,13 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Executable, func, insert, make_url, select, text, update
 
-from bench.figures import Figure, at_most, more_at_most, ratio_at_most, scaled
+from bench.figures import Figure, Goal, Subject, at_most, more_at_most, ratio_at_most, scaled, taking_turns
 from bench.processes import module
 from bench.ticker import CLAIMED
 from bot.domain import acts
@@ -34,6 +35,8 @@ REPLICAS = {"SQLite": (1,), "PostgreSQL": (1, 3)}
 # Promised: of a tick with most open incidents over one with fewest; of the database's part of a tick with as many due
 # as AT_ONCE says, in seconds; and of the memory of a replica then, in MB.
 GROWTH, TICK_S, FLAT_MB = 1.5, 1.0, 30.0
+New = Callable[[str], str]
+"""The URL of a new database of that kind."""
 _FIRST_DUE, _NEVER = NOW + timedelta(minutes=12), NOW + timedelta(days=365)
 
 
@@ -42,14 +45,14 @@ async def measure() -> list[Figure]:
     with _databases() as new:
         for kind, replicas in REPLICAS.items():
             for count in replicas:
-                figures += await _growth(kind, await asyncio.to_thread(new, kind), count)
+                figures += await _growth(kind, new, count)
             figures += await _all_at_once(kind, await asyncio.to_thread(new, kind), max(replicas))
-            figures += await _claims(kind, await asyncio.to_thread(new, kind))
+            figures += await _claims(kind, new)
     return figures
 
 
 @contextlib.contextmanager
-def _databases() -> Iterator[Callable[[str], str]]:
+def _databases() -> Iterator[New]:
     """Makes new ones, by their kind."""
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
@@ -93,29 +96,37 @@ async def _replicas(url: str, count: int) -> AsyncIterator[_Replicas]:
         yield _Replicas([process for process, _ in made])
 
 
-async def _growth(kind: str, url: str, count: int) -> list[Figure]:
+async def _growth(kind: str, new: New, count: int) -> list[Figure]:
     """The same reminders are due, among ever more incidents that are open and not due."""
-    took: dict[int, list[float]] = {}
-    async with _replicas(url, count) as replicas:
-        held = 0
+    async with contextlib.AsyncExitStack() as stack:
+        subjects = dict[str, Subject]()
         for many in OPEN:
-            await _add(url, many - held, due=DUE if not held else 0)
-            held = many
-            took[many] = [await _tick(url, replicas) for _ in range(1 + ROUNDS)][1:]
-    few = OPEN[0]
+            url = await asyncio.to_thread(new, kind)
+            await _add(url, many, due=DUE)
+            replicas = await stack.enter_async_context(_replicas(url, count))
+            subjects[f"{many:,}"] = partial(_tick, url, replicas)
+        took = await taking_turns(ROUNDS, subjects)
     what = f"a tick with {DUE} reminders due, {kind}, {count} replica{'s' if count > 1 else ''}"
+    headline = kind == "PostgreSQL" and count == max(REPLICAS[kind])
+    return _grown(f"{what}, {{}} open", "{} open", took, goal=ratio_at_most(GROWTH), headline=headline)
+
+
+def _grown(
+    what: str, beside: str, took: Mapping[str, list[float]], *, goal: Goal | None = None, headline: bool = False
+) -> list[Figure]:
+    """A row for each size but the smallest, beside that; the goal is of the largest."""
+    few, *more = took
     return [
         Figure(
-            what=f"{what}, {many:,} open",
-            values=values,
+            what=what.format(many),
+            values=took[many],
             unit="s",
-            beside=f"{few:,} open",
+            beside=beside.format(few),
             reference=took[few],
-            goal=ratio_at_most(GROWTH) if many == OPEN[-1] else None,
-            headline=many == OPEN[-1] and kind == "PostgreSQL" and count == max(REPLICAS[kind]),
+            goal=goal if many == more[-1] else None,
+            headline=headline and many == more[-1],
         )
-        for many, values in took.items()
-        if many > few
+        for many in more
     ]
 
 
@@ -160,36 +171,26 @@ async def _all_at_once(kind: str, url: str, count: int) -> list[Figure]:
     ]
 
 
-async def _claims(kind: str, url: str) -> list[Figure]:
+async def _claims(kind: str, new: New) -> list[Figure]:
     """What waits in as many channels, and later than now but for CLAIMED of it: as where Slack wants a pause."""
-    took: dict[int, list[float]] = {}
-    async with _replicas(url, 1) as replicas:
-        held = 0
+    async with contextlib.AsyncExitStack() as stack:
+        subjects = dict[str, Subject]()
         for many in OPEN:
-            await _add(url, many - held, due=0)
-            await _wait(url, held + 1, many)
-            held = many
-            took[many] = [await _claim(url, replicas) for _ in range(1 + ROUNDS)][1:]
-    few = OPEN[0]
-    return [
-        Figure(
-            what=f"claiming {CLAIMED} messages of {many:,} that wait, {kind}",
-            values=values,
-            unit="s",
-            beside=f"of {few:,}",
-            reference=took[few],
-        )
-        for many, values in took.items()
-        if many > few
-    ]
+            url = await asyncio.to_thread(new, kind)
+            await _add(url, many, due=0)
+            await _wait(url, many)
+            replicas = await stack.enter_async_context(_replicas(url, 1))
+            subjects[f"{many:,}"] = partial(_claim, url, replicas)
+        took = await taking_turns(ROUNDS, subjects)
+    return _grown(f"claiming {CLAIMED} messages of {{}} that wait, {kind}", "of {}", took)
 
 
-async def _wait(url: str, first: int, last: int) -> None:
-    """A message for each of these incidents, to be sent in an hour."""
+async def _wait(url: str, count: int) -> None:
+    """A message for each incident, to be sent in an hour."""
     post = Outgoing(kind="post", to="", template="sentence", context={"sentence": "something"})
     rows = [
         delivery_row(post, number, NOW) | {"destination": f"C{number}", "due_at": NOW + timedelta(hours=1)}
-        for number in range(first, last + 1)
+        for number in range(1, count + 1)
     ]
     await _written(url, insert(deliveries), rows)
 

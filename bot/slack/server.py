@@ -1,6 +1,7 @@
 """The Bolt app and its connection to Slack: Socket Mode where there is an app token, else signed HTTP requests."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -39,8 +40,8 @@ class _MeasuredApp(AsyncApp):
 
     async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
         began = time.monotonic()
-        # what the listeners start belongs to it, too
-        with about(request=ids().get("request") or new_request()):
+        # what the listeners start belongs to it, too; what came over HTTP has one already
+        with contextlib.nullcontext() if "request" in ids() else about(request=new_request()):
             answer = await super().async_dispatch(req)
         ACKS.labels(_kind(req.body), str(answer.status)).observe(time.monotonic() - began)
         return answer

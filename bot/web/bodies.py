@@ -45,16 +45,23 @@ class Bodies:
             self._held -= size
 
     async def _read(self, request: web.Request) -> bytes:
-        held = bytearray()
+        held, content = bytearray(), request.content
         try:
-            async with asyncio.timeout(READ_WITHIN_S):
-                async for part in request.content.iter_any():
-                    held += part
-                    # a length does not say it of what is compressed or comes in parts
-                    if len(held) > self.largest:
-                        raise BodyRefused("large")
+            # as a rule all of it came with the head, and nobody is waited for
+            while content.is_eof() and not content.at_eof():
+                self._add(held, content.read_nowait())
+            if not content.at_eof():
+                async with asyncio.timeout(READ_WITHIN_S):
+                    async for part in content.iter_any():
+                        self._add(held, part)
         except TimeoutError:
             raise BodyRefused("slow") from None
         except web.RequestPayloadError:
             raise BodyRefused("malformed") from None
         return bytes(held)
+
+    def _add(self, held: bytearray, part: bytes) -> None:
+        held += part
+        # a length does not say it of what is compressed or comes in parts
+        if len(held) > self.largest:
+            raise BodyRefused("large")
