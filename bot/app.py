@@ -38,12 +38,13 @@ async def health(settings: Settings, target: str) -> Reply:
 
 async def triage(settings: Settings, target: str, *, as_json: bool) -> int:
     """One triage in the terminal; returns the exit status."""
-    from bot.handlers.triage import TriageHandler
-    from bot.probes import load
-    from bot.terminal import show_live
-
     settings.target(target)
     async with prober(settings, target=target) as asks:
+        # beside the login to the cluster, which has begun
+        from bot.handlers.triage import TriageHandler
+        from bot.probes import load
+        from bot.terminal import show_live
+
         handler = TriageHandler(prober=asks, probes=load())
         if as_json:
             import json

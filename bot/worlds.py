@@ -3,15 +3,20 @@
 Vendors' libraries are imported within the functions: a command pays only for what it uses.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from bot.handlers.probing import Prober, TargetWorld
 from bot.ports import Cluster, Http, ServiceKey
 from bot.settings import Settings, Target
+
+if TYPE_CHECKING:
+    from bot.clients.kubernetes import KubernetesCluster
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,18 @@ async def prober(settings: Settings, *, target: str | None = None, cluster: bool
 
     ``cluster`` False: as if none were configured.
     """
-    from bot.clients.http import HttpClient
-
     async with AsyncExitStack() as stack:
+        wanted = settings.targets if target is None else (settings.target(target),)
+        clusters = {one.name: _cluster(one, settings, stack) for one in wanted if cluster}
+        if target is not None and (only := clusters.get(target)) is not None:
+            # somebody waits in a terminal: the login is read beside what is imported next
+            only.begin()
+            await asyncio.sleep(0)
+        from bot.clients.http import HttpClient
+
         http = HttpClient(settings.network, settings.limits.response_bytes)
         stack.push_async_callback(http.close)
-        wanted = settings.targets if target is None else (settings.target(target),)
-        worlds = {one.name: _world(one, settings, http, stack, cluster=cluster) for one in wanted}
+        worlds = {one.name: _world(one, settings, http, clusters.get(one.name)) for one in wanted}
         read_key = _key_from_settings
         if any(world.cluster is not None for world in worlds.values()):
             from bot.probes.secret import read_service_key
@@ -59,17 +69,21 @@ async def prober(settings: Settings, *, target: str | None = None, cluster: bool
         )
 
 
-def _world(target: Target, settings: Settings, http: Http, stack: AsyncExitStack, *, cluster: bool) -> TargetWorld:
-    world = TargetWorld(target=target, http=http, metrics=None, cluster=None)
+def _cluster(target: Target, settings: Settings, stack: AsyncExitStack) -> "KubernetesCluster | None":
+    if not target.kubernetes.configured:
+        return None
+    from bot.clients.kubernetes import KubernetesCluster
+
+    made = KubernetesCluster(target.kubernetes, settings.limits, settings.network)
+    stack.push_async_callback(made.close)
+    return made
+
+
+def _world(target: Target, settings: Settings, http: Http, cluster: Cluster | None) -> TargetWorld:
+    world = TargetWorld(target=target, http=http, metrics=None, cluster=cluster)
     if target.prometheus.url is not None:
         from bot.clients.prometheus import PrometheusMetrics
 
         prometheus = PrometheusMetrics(target.prometheus, settings.network, settings.limits.response_bytes)
         world = replace(world, metrics=prometheus)
-    if cluster and target.kubernetes.configured:
-        from bot.clients.kubernetes import KubernetesCluster
-
-        kubernetes = KubernetesCluster(target.kubernetes, settings.limits, settings.network)
-        stack.push_async_callback(kubernetes.close)
-        world = replace(world, cluster=kubernetes)
     return world

@@ -228,17 +228,21 @@ class KubernetesCluster:
             async with asyncio.timeout(_PREPARED_S):
                 await self._logged_in(None)
 
+    def begin(self) -> "asyncio.Task[Login]":
+        """Begins to log in, for whoever asks next; a login that is under way goes on."""
+        if self._logging_in is None or self._logging_in.done():
+            self._logging_in = asyncio.create_task(self._log_in(), name="login to the cluster")
+            self._logging_in.add_done_callback(_looked_at)
+        return self._logging_in
+
     async def _logged_in(self, refused: Login | None) -> Login:
         """The login, for which all wait who want it; read anew where it was ``refused`` and is not itself fresh."""
         old = self._login
         stale = refused is not None and refused is old and _now() - refused.made > _LOGIN_AGE_S
         if old is not None and not stale:
             return old
-        if self._logging_in is None or self._logging_in.done():
-            self._logging_in = asyncio.create_task(self._log_in(), name="login to the cluster")
-            self._logging_in.add_done_callback(_looked_at)
         # whoever has no more time leaves it to the others
-        return await asyncio.shield(self._logging_in)
+        return await asyncio.shield(self.begin())
 
     async def _log_in(self) -> Login:
         try:
