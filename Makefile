@@ -65,7 +65,8 @@ test-kill: install
 
 # what is laid beside the bot, and a real API server
 bench-tools: install
-	tests/install_servers.sh curl jq kubernetes-client nginx-light
+	tests/install_servers.sh curl jq nginx-light
+	command -v kubectl >/dev/null || tests/install_servers.sh kubernetes-client
 	test "$$(id -u)" != 0 -o ! -f /etc/apt/sources.list.d/debian.sources || tests/cluster/cluster.sh build
 
 bench: bench-tools
