@@ -98,6 +98,25 @@ async def test_a_command_is_answered_to_whoever_typed_it(served: Served, words: 
     assert told.channel == "C0GENERAL"
 
 
+async def test_a_button_of_another_version_is_answered(served: Served) -> None:
+    stale = (await served.declared()).as_seen()
+    (actions,) = [block for block in stale.blocks if block["type"] == "actions"]
+    actions["elements"][0]["action_id"] = "of_tomorrow"
+    await served.slack.click(stale, "of_tomorrow", user=ADA)
+    await served.whispered("That button is of another version of the bot.", ADA)
+
+
+async def test_a_form_of_another_version_says_so_itself(served: Served) -> None:
+    await served.slack.command("declare")
+    view = await form(served.slack)
+    view.body["callback_id"] = "of_tomorrow"
+    told = {"title": "Completions fail", "severity": "P1", "impact": "", "commander": ""}
+    answer = await served.slack.submit(view, {block: {"value": value} for block, value in told.items()})
+    assert answer["response_action"] == "update"
+    assert "which another version of it has made" in str(answer["view"]["blocks"])
+    assert cards(served.slack) == []
+
+
 async def test_a_click_is_answered_and_so_is_the_same_click_again(served: Served) -> None:
     card = await served.declared()
     stale = card.as_seen()
