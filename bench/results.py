@@ -1,6 +1,7 @@
 """Writes what was measured: bench/RESULTS.md, its charts, the values of each round, and README's few lines."""
 
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,6 +11,7 @@ import pyperf
 
 from bench.charts import charts
 from bench.figures import Figure, median, spread
+from bench.processes import program
 
 HERE = Path(__file__).parent
 RESULTS, README, RAW, CHARTS = HERE / "RESULTS.md", HERE.parent / "README.md", HERE / "results.json", HERE / "charts"
@@ -57,11 +59,22 @@ def document(parts: Parts) -> str:
 def machine() -> str:
     """What it was measured on, and when; nothing that names the machine."""
     held = pyperf.Run([1.0], collect_metadata=True).get_metadata()
-    versions = ", ".join(f"{name} {version(name)}" for name in _TOLD)
+    versions = ", ".join([*(f"{name} {version(name)}" for name in _TOLD), *_programs()])
     return (
         f"{held['cpu_count']} cores ({held['cpu_model_name']}), Python {held['python_version']}, {versions}; "
         f"{datetime.now(UTC):%Y-%m-%d}."
     )
+
+
+def _programs() -> list[str]:
+    """Of what is laid beside the bot: the first version that each names."""
+    asked = {"kubectl": ["version", "--client"], "nginx": ["-v"], "curl": ["--version"], "grep": ["--version"]}
+    held = []
+    for name, words in asked.items():
+        told = subprocess.run([program(name), *words], capture_output=True, text=True, check=False)
+        found = re.search(r"\d+(?:\.\d+)+", told.stdout + told.stderr)
+        held.append(f"{name} {found[0] if found else '?'}")
+    return held
 
 
 def write(parts: Parts, *, mark: str = "figures") -> None:

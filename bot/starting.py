@@ -44,6 +44,7 @@ async def warm_up(settings: Settings, asks: Prober, renderer: Renderer) -> None:
         # the lightest probe: with it comes the service's key, and so the cluster's login
         await asks.run([CONTROL], target.name, lambda _: None)
     # what is there now stays: looking through all of it for garbage holds everything up for a tenth of a second
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
 

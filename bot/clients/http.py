@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 from bot.hiding import without
@@ -24,8 +23,9 @@ with without("click"):
     import httpx
 
 from bot.clients.proxies import proxy_for
+from bot.clients.trust import trust
 from bot.domain.signals import Failure
-from bot.errors import BadAnswer, SettingsError
+from bot.errors import BadAnswer
 from bot.ports import Exchange
 from bot.settings import Network
 
@@ -202,7 +202,7 @@ class _Routes(httpx.AsyncBaseTransport):
     """Each request by the proxy that its scheme and host ask for, or directly."""
 
     def __init__(self, network: Network) -> None:
-        trusted = _trusted(network.ca_file)
+        trusted = trust(network.ca_file)
         self._network = network
         self._direct = httpx.AsyncHTTPTransport(verify=trusted, trust_env=False)
         self._proxies = {
@@ -264,22 +264,6 @@ def _decompress(progress: _Progress, encoding: str, limit: int) -> bool:
         return False
     progress.body = bytearray(unpacked[:limit])
     return unpacking.eof and len(unpacked) <= limit
-
-
-def _trusted(ca_file: Path | None) -> ssl.SSLContext:
-    if ca_file is None:
-        context = ssl.create_default_context()
-        if not context.get_ca_certs() and ssl.get_default_verify_paths().capath is None:
-            # a Python that was built elsewhere looks for the system's certificates in the wrong place
-            import certifi
-
-            context.load_verify_locations(certifi.where())
-        return context
-    try:
-        return ssl.create_default_context(cafile=str(ca_file))
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no certificates in PEM form"
-        raise SettingsError([f"SSL_CERT_FILE holds {str(ca_file)!r}, which cannot be used: {reason}"]) from error
 
 
 def _proxy_trust(url: str, trusted: ssl.SSLContext) -> ssl.SSLContext | None:

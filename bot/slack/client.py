@@ -1,10 +1,9 @@
 """The client of Slack's Web API, as the settings have it: token, address, proxy and certificates."""
 
-import ssl
-
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clients.proxies import proxy_for
+from bot.clients.trust import trust
 from bot.settings import Settings
 
 _TIMEOUT_S = 15
@@ -19,7 +18,7 @@ def web_client(settings: Settings, *, timeout_s: int = _TIMEOUT_S) -> AsyncWebCl
         base_url=slack.api_url,
         timeout=timeout_s,
         proxy=proxy,
-        ssl=ssl.create_default_context(cafile=str(network.ca_file)) if network.ca_file else None,
+        ssl=trust(network.ca_file),
         trust_env_in_session=False,
         retry_handlers=[],
     )

@@ -27,7 +27,6 @@ from sqlalchemy import event
 from sqlalchemy.engine.default import DefaultDialect
 
 from bot import serve
-from bot.clients import http
 from bot.clients.http import HttpClient
 from bot.configuration import load
 from bot.errors import BotError
@@ -258,7 +257,6 @@ async def _nothing(*_: Any, **__: Any) -> None:
 def share() -> None:
     """What each process would make for itself at its beginning, it takes over from the one that it is forked from."""
     vars(serve).update(Renderer=_renderer, warm_up=_warm_already)
-    vars(http).update(_trusted=cache(http._trusted))
     # a compiled statement is kept by its dialect, of which each engine has its own
     DefaultDialect.__eq__ = lambda one, other: type(one) is type(other)  # type: ignore[method-assign]
     DefaultDialect.__hash__ = lambda self: hash(type(self))  # type: ignore[method-assign]
