@@ -17,7 +17,7 @@ def charts(parts: Mapping[str, Sequence[Figure]], folder: Path) -> None:
     """Writes SVG files into ``folder``."""
     folder.mkdir(exist_ok=True)
     # the same figures are to be the same file
-    rcParams.update({"svg.hashsalt": "bench", "font.size": 9, "axes.spines.top": False})
+    rcParams.update({"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False})
     goals = [figure for figures in parts.values() for figure in figures if figure.goal is not None]
     _goals(goals, folder / "goals.svg")
     _triage(parts.get("triage", ()), folder / "triage.svg")
