@@ -33,7 +33,7 @@ async def _measured(renderer: Renderer, name: str) -> Figure:
     once = partial(renderer.view, reply) if is_form else partial(renderer.message, reply, most=most)
     rates = await taking_turns(ROUNDS, {"whole": _rate(once), "unchecked": _unchecked(once)})
     return Figure(
-        what=f"`{name}`",
+        what=f"rendering `{name}`",
         values=rates["whole"],
         unit="/s",
         beside="without the check",
