@@ -13,7 +13,7 @@ from bot.domain import acts
 from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
 from bot.domain.clocks import tick
-from bot.domain.incident import Incident, Outgoing, Role
+from bot.domain.incident import HOME, PAGER, Incident, Outgoing, Role
 from bot.domain.policy import Policy
 from bot.domain.timeline import fault
 from bot.errors import AlreadyDone, Conflict, StoreError
@@ -120,6 +120,19 @@ async def test_what_was_claimed_by_a_process_that_died_may_have_been_sent(store:
     assert (second.seq, second.unsure) == (first.seq, True)
     await store.sent(first, MessageRef(channel="C1", ts="late"))
     assert await store.card(1) is None, "whoever's lease has ended says nothing any more"
+
+
+async def test_a_lane_has_something_to_send_while_it_is_due_or_whoever_sent_it_died(store: SqlStore) -> None:
+    await declared(store)
+    assert await store.due_among(NOW, {HOME, PAGER}) == {HOME}
+    assert await store.due_among(NOW, {PAGER}) == set()
+    (card,) = await store.claim(NOW, limit=10, lease_s=60)
+    assert await store.due_among(NOW, {HOME}) == set(), "it is being sent"
+    await store.later(card, NOW + MINUTE, "Slack wants a pause", unsure=False)
+    assert await store.due_among(NOW, {HOME}) == set()
+    assert await store.due_among(NOW + MINUTE, {HOME}) == {HOME}
+    await store.claim(NOW + MINUTE, limit=10, lease_s=0)
+    assert await store.due_among(NOW + MINUTE, {HOME}) == {HOME}, "its lease has ended"
 
 
 async def test_a_lease_ends_by_itself(store: SqlStore) -> None:
