@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy import func, insert, select
 
-from bench.figures import Figure, at_most, percentile, ratio_at_least, ratio_at_most, scaled
+from bench.figures import Figure, at_most, lasting, percentile, ratio_at_least, ratio_at_most, scaled
 from bench.load import Answered, load
 from bench.logs import POD_BYTES, PODS
 from bench.servers import bare_app, cluster, commands, event, http_sandbox, the_bot
@@ -24,11 +24,11 @@ from tests.databases import looking, store_at
 from tests.fakes import NOW
 
 CONNECTIONS = (20, 200)
-ROUNDS, ROUND_S = scaled(5, least=2), 2.0
+ROUNDS, ROUND_S = scaled(5), lasting(2.0)
 # Promised beside the bare app: of its rate, of its 99th percentile when idle, and of that while all else is under way.
 RATE, P99, P99_BUSY = 0.7, 1.5, 3.0
 WAITING, CHANNELS = scaled(10_000, least=1_000), scaled(500, least=50)
-COMMANDS_A_S, SECONDS = 50, scaled(8, least=3)
+COMMANDS_A_S, SECONDS = 50, scaled(8, least=1)
 # Promised of commands at that rate, at the 99th percentile, in seconds.
 ACK_S = 1.0
 # What is under way is not waited for any longer.
@@ -47,7 +47,7 @@ async def _idle() -> list[Figure]:
             mine, beside = await _beside(ours, bare, requests, connections)
             figures += _rows(f"messages in channels, {connections} connections, idle", mine, beside, promised=True)
         answered = list(commands(sandbox, scaled(20_000, least=1_000)))
-        mine, beside = await _beside(ours, bare, answered, CONNECTIONS[0], pause_s=2.0)
+        mine, beside = await _beside(ours, bare, answered, CONNECTIONS[0], pause_s=lasting(2.0))
         figures += _rows(f"commands that are answered, too, {CONNECTIONS[0]} connections", mine, beside, promised=False)
     return figures
 

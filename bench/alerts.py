@@ -26,7 +26,7 @@ from bot.store.migrate import upgrade
 from bot.store.tables import alerts, incidents
 from tests.databases import looking, store_at
 
-RATE, SECONDS, COMMANDS = 1000, scaled(30, least=8), 10
+RATE, SECONDS, COMMANDS = 1000, scaled(30, least=6), 10
 KEYS = scaled(1000)
 # Promised: the acknowledgement at the 99th percentile, and what memory grows by once the first half is over.
 ACK_S, GROWTH_MB = 1.0, 10.0

@@ -19,6 +19,11 @@ def scaled(count: int, *, least: int = 1) -> int:
     return max(least, round(count * SCALE))
 
 
+def lasting(seconds: float) -> float:
+    """How long something is measured: a fifth of it where less than the usual is."""
+    return seconds if SCALE >= 1 else seconds / 5
+
+
 @dataclass(frozen=True, kw_only=True)
 class Goal:
     """What is promised: of the value, of its ``ratio`` to what it is laid beside, or of how much ``more`` it is."""
@@ -114,8 +119,10 @@ def _benchmark(values: Sequence[float]) -> pyperf.Benchmark:
 async def taking_turns(rounds: int, subjects: Mapping[str, Subject], *, warm: int = 1) -> dict[str, list[float]]:
     """The values of each of ``subjects``, which take turns, each round in the other order than the one before.
 
-    What slows the machine down for a while so slows all of them; the first ``warm`` rounds are not counted.
+    What slows the machine down for a while so slows all of them; the first ``warm`` rounds are not counted, and are not
+    there where less than the usual is measured.
     """
+    warm = warm if SCALE >= 1 else 0
     held: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(warm + rounds):
         for name in list(subjects) if number % 2 else reversed(list(subjects)):

@@ -18,7 +18,7 @@ from bot.sandbox.slack import Message
 from tests.cluster.plane import APPS, CORE, Admin, administrator, missing, running, service
 
 ROBIN, ADA = "U0REQUESTER", "U0APPROVER"
-ROUNDS = scaled(8, least=2)
+ROUNDS = scaled(8)
 # Promised from the click to the patch in seconds, the first one too, and of kubectl's time.
 PATCH_S, TIMES = 0.3, 1.0
 _POLICY = f"""

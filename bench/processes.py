@@ -8,8 +8,10 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+from bench.figures import lasting
+
 # After so long a process that has nothing to do has settled.
-IDLE_S = 5.0
+IDLE_S = lasting(5.0)
 
 
 async def bot(*arguments: str, environ: Mapping[str, str], quiet: bool = True) -> asyncio.subprocess.Process:

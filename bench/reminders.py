@@ -29,7 +29,7 @@ from tests.fakes import NOW
 
 # Of so many open incidents so many are due.
 OPEN, DUE = tuple(sorted({scaled(count, least=100) for count in (100, 1_000, 10_000, 100_000)})), 100
-ROUNDS = scaled(5, least=2)
+ROUNDS = scaled(5)
 AT_ONCE = {"SQLite": scaled(1_000, least=100), "PostgreSQL": scaled(10_000, least=100)}
 REPLICAS = {"SQLite": (1,), "PostgreSQL": (1, 3)}
 # Promised: of a tick with most open incidents over one with fewest; of the database's part of a tick with as many due

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from unittest.mock import patch
 
-from bench.figures import Figure, Subject, at_least, scaled, taking_turns
+from bench.figures import Figure, Subject, at_least, lasting, scaled, taking_turns
 from bot import render
 from bot.ports import Reply
 from bot.render import Renderer
 from tests.messages import MESSAGES
 
-ROUNDS, SECONDS = scaled(5, least=2), 0.05
+ROUNDS, SECONDS = scaled(5), lasting(0.05)
 # Promised of each card, with all that can be on it, the check included: messages a second.
 CARDS = 500.0
 # The triage's is the card that people wait for.

@@ -27,8 +27,8 @@ from bot.store.tables import incidents
 from tests.databases import store_at
 from tests.fakes import NOW
 
-ROUNDS, MEMORY_ROUNDS = scaled(7, least=2), scaled(3, least=1)
-TRIAGES, INCIDENTS = scaled(100, least=5), scaled(10_000, least=100)
+ROUNDS, MEMORY_ROUNDS = scaled(7), scaled(3)
+TRIAGES, INCIDENTS = scaled(100), scaled(10_000, least=100)
 # Promised beside the bare app: the start, and the memory idle and after the triages.
 START, IDLE, WORKED = 2.5, 2.0, 2.5
 # Of Mistral's API, and promised of `health` beyond it, in seconds.

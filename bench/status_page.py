@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from bench.figures import Figure, Subject, at_most, ratio_at_least, scaled, taking_turns
+from bench.figures import Figure, Subject, at_most, lasting, ratio_at_least, scaled, taking_turns
 from bench.load import load
 from bench.processes import module, program
 from bot.domain.publication import PublicStatus
@@ -22,7 +22,7 @@ from tests.databases import store_at
 from tests.fakes import NOW
 from tests.public import published
 
-HISTORY, CONNECTIONS, ROUNDS, ROUND_S, UPDATES = scaled(200), 40, scaled(7, least=2), 1.0, scaled(10, least=2)
+HISTORY, CONNECTIONS, ROUNDS, ROUND_S, UPDATES = scaled(200), 40, scaled(7), lasting(1.0), scaled(10)
 # Promised: of what the same server does for a fixed string; and how soon an update shows, in seconds.
 RATE, SHOWS_S = 0.7, 1.0
 _NGINX = """

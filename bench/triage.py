@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from bench.figures import Figure, Subject, more_at_most, ratio_at_most, scaled, taking_turns
+from bench.figures import SCALE, Figure, Subject, more_at_most, ratio_at_most, scaled, taking_turns
 from bench.processes import program, shell
 from bench.servers import cluster, the_bot
 from bot.sandbox.launcher import Sandbox
@@ -15,15 +15,15 @@ from bot.sandbox.scenario import AnswerSpec, MistralSpec, Scenario, load_scenari
 from bot.sandbox.slack import Message
 
 # Of Mistral's API; the service takes two thirds of it, as in the goal (0.3 and 0.2 s).
-UPSTREAMS_S = (0.0, 0.1, 0.3, 1.0)
+UPSTREAMS_S = (0.0, 0.1, 0.3, 1.0) if SCALE >= 1 else (0.3,)
 _SERVICE = 2 / 3
-PODS = (1, 10, 100)
+PODS = (1, scaled(10, least=2), scaled(100, least=3))
 POD_BYTES = 20_000
-ROUNDS = scaled(4, least=1)
+ROUNDS = scaled(4)
 # Promised beyond the slowest upstream, in seconds, and of the sequence's time.
 MORE_S, TIMES = 0.1, 0.65
 # From so many pods on it is kubectl and the API server that take the time.
-_MANY = 100
+_MANY = max(PODS)
 # Slack takes about one message a second and channel: a channel that has been quiet so long does not wait.
 QUIET_S = 1.2
 
