@@ -24,6 +24,7 @@ from sqlalchemy import select
 from bench.figures import Figure, at_most, percentile
 from bench.processes import end
 from bot.domain.scopes import SCOPES
+from bot.errors import StoreError
 from bot.handlers.records import verified
 from bot.sandbox.launcher import Sandbox, free_port
 from bot.sandbox.scenario import load_scenarios
@@ -163,9 +164,11 @@ async def _declare(sandbox: Sandbox, store: SqlStore, story: Story, title: str) 
             await asyncio.sleep(1)
     story.declared.append(f"soak {title}")
     while True:
-        for incident in await store.listed(open_only=True, limit=1000):
-            if incident.title == f"soak {title}":
-                return incident.id
+        # it may be restarted just now
+        with contextlib.suppress(StoreError):
+            for incident in await store.listed(open_only=True, limit=1000):
+                if incident.title == f"soak {title}":
+                    return incident.id
         await asyncio.sleep(0.2)
 
 
