@@ -44,7 +44,7 @@ async def prober(settings: Settings, *, target: str | None = None, cluster: bool
         clusters = {one.name: _cluster(one, settings, stack) for one in wanted if cluster}
         if target is not None and (only := clusters.get(target)) is not None:
             # somebody waits in a terminal: the login is read beside what is imported next
-            only.begin()
+            only.logins.begin()
             await asyncio.sleep(0)
         from bot.clients.http import HttpClient
 

@@ -51,17 +51,19 @@ def main() -> None:
 async def credentials(settings: Kubernetes) -> Credentials:
     """Raises UpstreamError that names the file, or LoginExpired where a login command failed."""
     configuration: Any = Configuration()
-    token_file = None
+    token = token_file = None
     if settings.in_cluster:
         _load_own_account(configuration)
+        # it is rotated: whoever uses it reads it
         token_file = str(config.incluster_config.SERVICE_TOKEN_FILENAME)
     else:
         await _load_files(settings, configuration)
-    held = await configuration.auth_settings()
+        bearer = (await configuration.auth_settings()).get("BearerToken")
+        token = None if bearer is None else bearer["value"].strip()
     try:
         return Credentials(
             server=configuration.host,
-            token=held["BearerToken"]["value"].strip() if "BearerToken" in held and token_file is None else None,
+            token=token,
             token_file=token_file,
             ca=configuration.ca_cert_data or _text(configuration.ssl_ca_cert),
             certificate=_text(configuration.cert_file),

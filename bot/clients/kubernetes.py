@@ -4,8 +4,6 @@ The vendor's library reads the login; requests go over aiohttp directly, because
 transport reads answers whole, whatever their size.
 """
 
-import asyncio
-import contextlib
 import json
 import re
 import ssl
@@ -14,11 +12,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from bot.clients.login import LOG_IN_AGAIN, Login, log_in
+from bot.clients.login import LOG_IN_AGAIN, Login, Logins
 from bot.clients.proxies import proxy_for
 from bot.domain.objects import each
 from bot.domain.redaction import redact
-from bot.errors import BadAnswer, Changed, Forbidden, LoginExpired, NotFound, Unreachable, UpstreamError
+from bot.errors import BadAnswer, Changed, Forbidden, LoginExpired, NotFound, Unreachable
 from bot.settings import Kubernetes, Limits, Network
 
 if TYPE_CHECKING:
@@ -36,10 +34,6 @@ _RESOURCES = {
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 # Error bodies are one small Status object; what is longer is not read.
 _ERROR_BYTES = 64_000
-# A login is not read anew more often than this, in seconds: a revoked token would run the login command each time.
-_LOGIN_AGE_S = 15.0
-# Of a triage's time, for a login that nobody has made yet: a login command may wait for somebody.
-_PREPARED_S = 2.0
 # Who made a change, as the API server notes it in managedFields.
 _FIELD_MANAGER = "mistral-bot"
 _MERGE_PATCH = "application/merge-patch+json"
@@ -56,18 +50,17 @@ class KubernetesCluster:
         self._limits = limits
         self._network = network
         self._timeout_s = timeout_s
-        self._login: Login | None = None
-        self._logging_in: asyncio.Task[Login] | None = None
+        self.logins = Logins(settings, timeout_s)
         self._session: ClientSession | None = None
 
     async def close(self) -> None:
-        if self._logging_in is not None:
-            self._logging_in.cancel()
-            await asyncio.gather(self._logging_in, return_exceptions=True)
-            self._logging_in = None
+        await self.logins.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def prepare(self) -> None:
+        await self.logins.prepare()
 
     async def get(self, kind: str, name: str) -> dict[str, Any]:
         """The object; raises NotFound, Forbidden, LoginExpired, Unreachable, BadAnswer, UpstreamError."""
@@ -172,12 +165,12 @@ class KubernetesCluster:
     ) -> AsyncIterator["ClientResponse"]:
         import aiohttp
 
-        login = await self._logged_in(None)
+        login = await self.logins.current(None)
         try:
             answer = await self._send(login, method, path, query, body, total_s)
             if answer.status == 401:
                 # a rotated token or a new login of the person who runs the bot takes effect without a restart
-                renewed = await self._logged_in(login)
+                renewed = await self.logins.current(login)
                 if renewed is not login:
                     answer.close()
                     login = renewed
@@ -222,37 +215,6 @@ class KubernetesCluster:
             allow_redirects=False,
         )
 
-    async def prepare(self) -> None:
-        """Logs in where nobody has yet; what fails is told to whoever asks for something."""
-        with contextlib.suppress(UpstreamError, TimeoutError):
-            async with asyncio.timeout(_PREPARED_S):
-                await self._logged_in(None)
-
-    def begin(self) -> "asyncio.Task[Login]":
-        """Begins to log in, for whoever asks next; a login that is under way goes on."""
-        if self._logging_in is None or self._logging_in.done():
-            self._logging_in = asyncio.create_task(self._log_in(), name="login to the cluster")
-            self._logging_in.add_done_callback(_looked_at)
-        return self._logging_in
-
-    async def _logged_in(self, refused: Login | None) -> Login:
-        """The login, for which all wait who want it; read anew where it was ``refused`` and is not itself fresh."""
-        old = self._login
-        stale = refused is not None and refused is old and _now() - refused.made > _LOGIN_AGE_S
-        if old is not None and not stale:
-            return old
-        # whoever has no more time leaves it to the others
-        return await asyncio.shield(self.begin())
-
-    async def _log_in(self) -> Login:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                self._login = await log_in(self._settings)
-        except TimeoutError as error:
-            late = f"the login to the cluster took longer than {self._timeout_s:g} s"
-            raise LoginExpired(f"{late}: {LOG_IN_AGAIN}") from error
-        return self._login
-
     async def _refusal(self, answer: "ClientResponse", asked: str) -> Exception:
         where = f"{asked} in {self._settings.namespace}"
         if answer.status == 401:
@@ -266,12 +228,6 @@ class KubernetesCluster:
         if answer.status == 404 or (answer.status == 400 and asked == "get pods/log"):
             return NotFound(said or f"not found: {where}")
         return BadAnswer(f"the cluster answered {answer.status} to {where}" + (f": {said}" if said else ""))
-
-
-def _looked_at(task: "asyncio.Task[Login]") -> None:
-    """Where all who waited for it have left, nobody is told why it failed; the next one who asks is."""
-    if not task.cancelled():
-        task.exception()
 
 
 async def _read(answer: "ClientResponse", limit: int) -> bytes:
@@ -350,7 +306,3 @@ def _why(error: BaseException) -> str:
 def _host(server: str) -> str:
     parts = urlsplit(server)
     return parts.hostname + (f":{parts.port}" if parts.port else "") if parts.hostname else "an unknown address"
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 LOG_IN_AGAIN = "log in to the cluster again"
 # A pod's own token is rotated: it is read anew as often as the vendor's client does.
 _TOKEN_S = 60.0
+# A login is not read anew more often than this, in seconds: a revoked token would run the login command each time.
+_LOGIN_AGE_S = 15.0
+# Of a triage's time, for a login that nobody has made yet: a login command may wait for somebody.
+_PREPARED_S = 2.0
 _MODULE = "bot.clients.kubeconfig"
 # Of what the vendor has to say of a login, and of the reason that it gives.
 _LOGGED, _LOGGED_CHARS = 5, 500
@@ -91,6 +95,60 @@ class Login:
             except (OSError, UnicodeDecodeError) as error:
                 raise LoginExpired(f"the pod's own token cannot be read: {LOG_IN_AGAIN}") from error
         return self._token
+
+
+class Logins:
+    """The login to one cluster as it is now; whoever wants it at once waits for the same one."""
+
+    def __init__(self, settings: Kubernetes, timeout_s: float) -> None:
+        self._settings, self._timeout_s = settings, timeout_s
+        self._held: Login | None = None
+        self._under_way: asyncio.Task[Login] | None = None
+
+    async def close(self) -> None:
+        """Ends a login that is under way."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)
+            self._under_way = None
+
+    async def prepare(self) -> None:
+        """Logs in where nobody has yet; what fails is told to whoever asks for something."""
+        with contextlib.suppress(UpstreamError, TimeoutError):
+            async with asyncio.timeout(_PREPARED_S):
+                await self.current(None)
+
+    def begin(self) -> "asyncio.Task[Login]":
+        """Begins to log in, for whoever asks next; a login that is under way goes on."""
+        if self._under_way is None or self._under_way.done():
+            self._under_way = asyncio.create_task(self._log_in(), name="login to the cluster")
+            self._under_way.add_done_callback(_looked_at)
+        return self._under_way
+
+    async def current(self, refused: Login | None) -> Login:
+        """The login; read anew where it was ``refused`` and is not itself fresh. Raises as :func:`log_in`."""
+        old = self._held
+        now = asyncio.get_running_loop().time()
+        stale = refused is not None and refused is old and now - refused.made > _LOGIN_AGE_S
+        if old is not None and not stale:
+            return old
+        # whoever has no more time leaves it to the others
+        return await asyncio.shield(self.begin())
+
+    async def _log_in(self) -> Login:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                self._held = await log_in(self._settings)
+        except TimeoutError as error:
+            late = f"the login to the cluster took longer than {self._timeout_s:g} s"
+            raise LoginExpired(f"{late}: {LOG_IN_AGAIN}") from error
+        return self._held
+
+
+def _looked_at(task: "asyncio.Task[Login]") -> None:
+    """Where all who waited for it have left, nobody is told why it failed; the next one who asks is."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def log_in(settings: Kubernetes) -> Login:

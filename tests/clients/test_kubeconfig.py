@@ -14,7 +14,7 @@ import pytest
 import trustme
 from aiohttp import web
 
-from bot.clients import kubernetes as client
+from bot.clients import login
 from bot.clients.kubernetes import KubernetesCluster
 from bot.errors import LoginExpired, Unreachable, UpstreamError
 from bot.sandbox.kubernetes import TOKEN, application, kubeconfig
@@ -120,7 +120,7 @@ async def test_an_account_that_cannot_be_used_says_why(
 
 
 async def test_a_token_that_was_rotated_is_read_after_a_401(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_LOGIN_AGE_S", -1)
+    monkeypatch.setattr(login, "_LOGIN_AGE_S", -1)
     account.token.write_text("the-one-before")
     async with closing(account.cluster()) as cluster:
         with pytest.raises(LoginExpired):
@@ -133,7 +133,7 @@ async def test_a_token_that_was_rotated_is_read_after_a_401(account: Account, mo
 async def test_a_new_login_in_the_kubeconfig_is_seen_without_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_LOGIN_AGE_S", -1)
+    monkeypatch.setattr(login, "_LOGIN_AGE_S", -1)
     config = tmp_path / "config"
     async with serve(application(world())) as url, cluster_at(url, config, token="expired") as cluster:
         with pytest.raises(LoginExpired):
