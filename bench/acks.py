@@ -11,14 +11,11 @@ from bench.figures import Figure, at_most, lasting, percentile, ratio_at_least, 
 from bench.load import Answered, load
 from bench.logs import POD_BYTES, PODS
 from bench.servers import bare_app, cluster, commands, event, http_sandbox, the_bot
-from bot.domain import acts
-from bot.domain.acts import Declaration
+from bench.stored import POST, incident, written
 from bot.domain.causes import Severity
-from bot.domain.incident import Outgoing
-from bot.domain.policy import Policy
 from bot.sandbox.launcher import Sandbox
 from bot.store.migrate import upgrade
-from bot.store.rows import delivery_row, incident_row
+from bot.store.rows import delivery_row
 from bot.store.tables import deliveries, incidents
 from tests.databases import looking, store_at
 from tests.fakes import NOW
@@ -168,20 +165,12 @@ async def _commands(sandbox: Sandbox) -> list[float]:
 
 
 async def _fill(url: str, channels: list[str]) -> None:
-    told = Declaration(target="default", title="Completions fail", severity=Severity.P4, channel=channels[0])
-    row = incident_row(acts.declare(told, "U0REQUESTER", NOW, Policy()).incident) | {"due_at": None}
-    post = Outgoing(
-        kind="post", to="", template="sentence", context={"sentence": "something that somebody should know"}
-    )
-    store = store_at(url)
-    async with store.engine.begin() as connection:
-        await connection.execute(insert(incidents), [row] * CHANNELS)
-        rows = [
-            delivery_row(post, 1 + number % CHANNELS, NOW) | {"destination": channels[number % CHANNELS]}
-            for number in range(WAITING)
-        ]
-        await connection.execute(insert(deliveries), rows)
-    await store.close()
+    await written(url, insert(incidents), [incident(Severity.P4) | {"due_at": None}] * CHANNELS)
+    rows = [
+        delivery_row(POST, 1 + number % CHANNELS, NOW) | {"destination": channels[number % CHANNELS]}
+        for number in range(WAITING)
+    ]
+    await written(url, insert(deliveries), rows)
 
 
 async def _waiting(url: str) -> int:

@@ -10,10 +10,8 @@ from pathlib import Path
 
 from bench.figures import Figure, Subject, at_most, ratio_at_most, scaled, taking_turns
 from bench.processes import program, shell
-from bench.servers import the_bot
-from bot.domain.scopes import SCOPES
+from bench.servers import all_is_well, the_bot
 from bot.sandbox.launcher import Sandbox
-from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message
 from tests.cluster.plane import APPS, CORE, Admin, administrator, missing, running, service
 
@@ -71,14 +69,8 @@ async def _bot(folder: Path, kubeconfig: Path) -> AsyncIterator[Sandbox]:
     config = folder / "bot.yaml"
     await asyncio.to_thread(config.write_text, _POLICY)
     environ = {"MISTRAL_BOT_CONFIG": str(config), "KUBECONFIG": str(kubeconfig)}
-    sandbox = Sandbox(load_scenarios()["all is well"], environ=environ)
-    sandbox.slack.workspace.scopes = set(SCOPES)
-    await sandbox.start()
-    try:
-        async with the_bot(sandbox):
-            yield sandbox
-    finally:
-        await sandbox.close()
+    async with all_is_well(environ) as sandbox, the_bot(sandbox):
+        yield sandbox
 
 
 async def _deployed(admin: Admin) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from bench.figures import lasting
+from bench.figures import Subject, lasting
 
 # After so long a process that has nothing to do has settled.
 IDLE_S = lasting(5.0)
@@ -63,6 +63,17 @@ async def shell(command: str, *, environ: Mapping[str, str] | None = None, may_f
     took = time.perf_counter() - began
     assert may_fail or process.returncode == 0, f"{process.returncode}: {command}"
     return took, out.decode(errors="replace")
+
+
+def typed(command: str, *, says: str, environ: Mapping[str, str] | None = None) -> Subject:
+    """Seconds that it takes; raises AssertionError where it does not say so."""
+
+    async def once() -> float:
+        took, said = await shell(command, environ=environ)
+        assert says in said, f"{command} said {said!r}"
+        return took
+
+    return once
 
 
 def program(name: str) -> str:

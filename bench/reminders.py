@@ -5,24 +5,19 @@ import contextlib
 import itertools
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Executable, func, insert, make_url, select, text, update
+from sqlalchemy import func, insert, make_url, select, text, update
 
 from bench.figures import Figure, Goal, Subject, at_most, more_at_most, ratio_at_most, scaled, taking_turns
 from bench.processes import module
+from bench.stored import POST, incident, written
 from bench.ticker import CLAIMED
-from bot.domain import acts
-from bot.domain.acts import Declaration
-from bot.domain.causes import Severity
-from bot.domain.incident import Outgoing
-from bot.domain.policy import Policy
 from bot.store.migrate import upgrade
-from bot.store.rows import delivery_row, incident_row
+from bot.store.rows import delivery_row
 from bot.store.tables import deliveries, incidents
 from tests.databases import looking, migrated_template, new_database, postgres, store_at
 from tests.fakes import NOW
@@ -133,9 +128,9 @@ def _grown(
 async def _tick(url: str, replicas: _Replicas) -> float:
     """Seconds until all that is due has been ticked, once all replicas look at it; each time the same is due."""
     # what the store counts goes on
-    clocks = {name: value for name, value in _row().items() if name not in ("version", "entries", "last_hash")}
+    clocks = {name: value for name, value in incident().items() if name not in ("version", "entries", "last_hash")}
     again = update(incidents).where(incidents.c.id <= DUE).values(clocks | {"due_at": _FIRST_DUE})
-    await _written(url, again)
+    await written(url, again)
     before = await _sent(url)
     told = await replicas.told(_FIRST_DUE.isoformat())
     assert sum(one["ticked"] for one in told) == DUE, told
@@ -187,19 +182,18 @@ async def _claims(kind: str, new: New) -> list[Figure]:
 
 async def _wait(url: str, count: int) -> None:
     """A message for each incident, to be sent in an hour."""
-    post = Outgoing(kind="post", to="", template="sentence", context={"sentence": "something"})
     rows = [
-        delivery_row(post, number, NOW) | {"destination": f"C{number}", "due_at": NOW + timedelta(hours=1)}
+        delivery_row(POST, number, NOW) | {"destination": f"C{number}", "due_at": NOW + timedelta(hours=1)}
         for number in range(1, count + 1)
     ]
-    await _written(url, insert(deliveries), rows)
+    await written(url, insert(deliveries), rows)
 
 
 async def _claim(url: str, replicas: _Replicas) -> float:
     """Seconds; the same are to be sent each time."""
     same = deliveries.c.seq <= CLAIMED
     again = update(deliveries).where(same).values(state="waiting", due_at=NOW, lease_until=None, attempts=0)
-    await _written(url, again)
+    await written(url, again)
     (told,) = await replicas.told(f"claim {NOW.isoformat()}")
     assert told["claimed"] == CLAIMED, told
     return told["took_s"]
@@ -224,26 +218,11 @@ async def _database_s(url: str) -> float:
         await store.close()
 
 
-def _row() -> dict[str, Any]:
-    told = Declaration(target="default", title="Completions fail", severity=Severity.P1, channel="C1")
-    return incident_row(acts.declare(told, "U1", NOW, Policy()).incident)
-
-
 async def _add(url: str, count: int, *, due: int) -> None:
     """So many open incidents more, of which the first ``due`` are."""
-    row = _row()
+    row = incident()
     moments = itertools.chain(itertools.repeat(_FIRST_DUE, due), itertools.repeat(_NEVER, count - due))
-    await _written(url, insert(incidents), [row | {"due_at": at} for at in moments])
-
-
-async def _written(url: str, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None) -> None:
-    store = store_at(url)
-    async with store.engine.begin() as connection:
-        await connection.execute(statement, rows)
-        # as the server does by itself after a while: else it plans for the table as it was
-        if store.engine.dialect.name == "postgresql" and rows:
-            await connection.execute(text("ANALYZE"))
-    await store.close()
+    await written(url, insert(incidents), [row | {"due_at": at} for at in moments])
 
 
 async def _sent(url: str) -> int:

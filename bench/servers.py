@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 import aiohttp
 
 from bench.processes import bot, end, module
+from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox, free_port
-from bot.sandbox.scenario import load_scenarios
+from bot.sandbox.scenario import Scenario, load_scenarios
 from bot.sandbox.slack import BOT_TOKEN, SIGNING_SECRET
 from bot.sandbox.slack.delivery import signed
 
@@ -29,10 +30,20 @@ async def bare_app(*, ready: bool = True) -> AsyncIterator[tuple[int, int]]:
         yield process.pid, port
 
 
-@contextlib.asynccontextmanager
-async def all_is_well(environ: Mapping[str, str] | None = None, *, http_mode: bool = False) -> AsyncIterator[Sandbox]:
+def all_is_well(
+    environ: Mapping[str, str] | None = None, *, http_mode: bool = False
+) -> contextlib.AbstractAsyncContextManager[Sandbox]:
     """A world in which all is well; ``environ``: more settings of the bot's."""
-    sandbox = Sandbox(load_scenarios()["all is well"], http_mode=http_mode, environ=environ)
+    return world(load_scenarios()["all is well"], environ, http_mode=http_mode)
+
+
+@contextlib.asynccontextmanager
+async def world(
+    scenario: Scenario, environ: Mapping[str, str] | None = None, *, http_mode: bool = False
+) -> AsyncIterator[Sandbox]:
+    """As ``scenario`` says; ``environ``: more settings of the bot's."""
+    sandbox = Sandbox(scenario, http_mode=http_mode, environ=environ)
+    sandbox.slack.workspace.scopes = set(SCOPES)
     await sandbox.start()
     try:
         yield sandbox

@@ -1,31 +1,25 @@
 """How long until the first acknowledgement, and how much memory does it take, beside the bare Bolt app?"""
 
 import asyncio
-import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import insert
 
-from bench.figures import Figure, Subject, more_at_most, ratio_at_most, scaled, taking_turns
-from bench.processes import IDLE_S, memory_mb, program, shell
-from bench.servers import acknowledged, bare_app, http_sandbox, the_bot
-from bot.domain import acts
-from bot.domain.acts import Declaration
+from bench.figures import Figure, more_at_most, ratio_at_most, scaled, taking_turns
+from bench.processes import IDLE_S, memory_mb, program, typed
+from bench.servers import acknowledged, bare_app, http_sandbox, the_bot, world
+from bench.stored import incident, written
 from bot.domain.causes import Severity
-from bot.domain.policy import Policy
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import AnswerSpec, MistralSpec, load_scenarios
 from bot.store.migrate import upgrade
-from bot.store.rows import incident_row
 from bot.store.tables import incidents
-from tests.databases import store_at
-from tests.fakes import NOW
 
 ROUNDS, MEMORY_ROUNDS = scaled(7), scaled(3)
 TRIAGES, INCIDENTS = scaled(100), scaled(10_000, least=100)
@@ -141,57 +135,35 @@ async def _with_incidents_mb() -> float:
     async with _limited() as sandbox:
         url = sandbox.environment()["DATABASE_URL"]
         await asyncio.to_thread(upgrade, url)
-        told = Declaration(target="default", title="Completions fail", severity=Severity.P4, channel="C0INCIDENTS")
-        row = incident_row(acts.declare(told, "U0REQUESTER", NOW, Policy()).incident) | {"due_at": None}
-        store = store_at(url)
-        async with store.engine.begin() as connection:
-            await connection.execute(insert(incidents), [row] * INCIDENTS)
-        await store.close()
+        row = incident(Severity.P4) | {"due_at": None}
+        await written(url, insert(incidents), [row] * INCIDENTS)
         async with the_bot(sandbox) as (pid, _):
             await sandbox.slack.workspace.command("list")
             await asyncio.sleep(IDLE_S)
             return memory_mb(pid)
 
 
-@contextlib.asynccontextmanager
-async def _limited() -> AsyncIterator[Sandbox]:
+def _limited() -> AbstractAsyncContextManager[Sandbox]:
     """Everything configured, and something to draw."""
-    sandbox = Sandbox(load_scenarios()["rate limited under the usual traffic"], http_mode=True)
-    await sandbox.start()
-    try:
-        yield sandbox
-    finally:
-        await sandbox.close()
+    return world(load_scenarios()["rate limited under the usual traffic"], http_mode=True)
 
 
 async def _health() -> list[Figure]:
     """The runbook's one-liner, and the same of the bot."""
     limited = load_scenarios()["rate limited under the usual traffic"]
-    sandbox = Sandbox(replace(limited, mistral=MistralSpec(models=AnswerSpec(delay_s=MISTRAL_S))))
-    await sandbox.start()
-    try:
+    async with world(replace(limited, mistral=MistralSpec(models=AnswerSpec(delay_s=MISTRAL_S)))) as sandbox:
         environ = sandbox.environment()
         key = f"Authorization: Bearer {environ['MISTRAL_API_KEY']}"
         url = f"{environ['MISTRAL_API_URL']}/v1/models"
+        by_hand = f"{program('curl')} -sf -H '{key}' {url} | {program('jq')} '.data[0].id'"
         subjects = {
-            "bot": _typed(f"{sys.executable} -m bot health", environ),
-            "curl": _typed(f"{program('curl')} -sf -H '{key}' {url} | {program('jq')} '.data[0].id'", environ),
+            "bot": typed(f"{sys.executable} -m bot health", says="healthy: ", environ=environ),
+            "curl": typed(by_hand, says="mistral", environ=environ),
         }
         took = await taking_turns(ROUNDS, subjects)
-    finally:
-        await sandbox.close()
     slowest = [MISTRAL_S] * len(took["bot"])
     what, goal = "`health` in the terminal", more_at_most(HEALTH_MORE_S)
     return [
         Figure(what=what, values=took["bot"], unit="s", beside="curl and jq", reference=took["curl"]),
         Figure(what=what, values=took["bot"], unit="s", beside="Mistral's answer", reference=slowest, goal=goal),
     ]
-
-
-def _typed(command: str, environ: Mapping[str, str]) -> Subject:
-    async def once() -> float:
-        took, said = await shell(command, environ=environ)
-        assert said.strip(), command
-        return took
-
-    return once

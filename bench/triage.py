@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from bench.figures import SCALE, Figure, Subject, more_at_most, ratio_at_most, scaled, taking_turns
-from bench.processes import program, shell
-from bench.servers import cluster, the_bot
+from bench.figures import SCALE, Figure, more_at_most, ratio_at_most, scaled, taking_turns
+from bench.processes import program, typed
+from bench.servers import cluster, the_bot, world
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import AnswerSpec, MistralSpec, Scenario, load_scenarios
 from bot.sandbox.slack import Message
@@ -34,7 +34,7 @@ async def measure() -> list[Figure]:
         async with _world(pods, upstream_s) as (sandbox, script):
             rounds = ROUNDS if pods < _MANY else max(1, ROUNDS // 2)
             held = await taking_turns(
-                rounds, {"bot": _Triages(sandbox).one, "runbook": _typed(script)}, warm=int(pods < _MANY)
+                rounds, {"bot": _Triages(sandbox).one, "runbook": typed(script, says="ERROR")}, warm=int(pods < _MANY)
             )
         figures += _rows(pods, upstream_s, held["bot"], held["runbook"])
     return figures
@@ -65,15 +65,10 @@ def _rows(pods: int, upstream_s: float, took: list[float], typed: list[float]) -
 @contextlib.asynccontextmanager
 async def _world(pods: int, upstream_s: float) -> AsyncIterator[tuple[Sandbox, str]]:
     """(everything configured, with upstreams that take their time, and a bot; the runbook's checks of the same)"""
-    sandbox = Sandbox(_scenario(upstream_s))
-    await sandbox.start()
-    try:
-        async with cluster(sandbox.folder, pods, POD_BYTES) as kubeconfig:
-            sandbox.configure({"KUBECONFIG": str(kubeconfig)})
-            async with the_bot(sandbox):
-                yield sandbox, _script(sandbox.environment(), kubeconfig)
-    finally:
-        await sandbox.close()
+    async with world(_scenario(upstream_s)) as sandbox, cluster(sandbox.folder, pods, POD_BYTES) as kubeconfig:
+        sandbox.configure({"KUBECONFIG": str(kubeconfig)})
+        async with the_bot(sandbox):
+            yield sandbox, _script(sandbox.environment(), kubeconfig)
 
 
 def _scenario(upstream_s: float) -> Scenario:
@@ -99,16 +94,6 @@ def _script(environ: dict[str, str], kubeconfig: Path) -> str:
             f"{kubectl} --kubeconfig {kubeconfig} logs -l app=mistral-service --since=5m | grep -i error | tail -10",
         )
     )
-
-
-def _typed(script: str) -> Subject:
-    async def once() -> float:
-        took, said = await shell(script)
-        assert said.startswith("200"), said
-        assert "ERROR" in said, said
-        return took
-
-    return once
 
 
 class _Triages:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from playwright.async_api import Locator, async_playwright, expect
 from playwright.async_api import Page as BrowserPage
-from playwright.async_api import async_playwright, expect
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
@@ -87,6 +87,17 @@ async def narrow(page: BrowserPage) -> int:
     return int(await page.evaluate("document.documentElement.scrollWidth"))
 
 
+async def filled(page: BrowserPage, title: str) -> Locator:
+    """The form, opened by a command and filled in."""
+    await page.get_by_label("Message").fill("/mistral open")
+    await page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Declare")
+    await dialog.get_by_label("title").fill(title)
+    await dialog.get_by_label("severity").select_option("p1")
+    await dialog.get_by_role("checkbox", name="P1").check()
+    return dialog
+
+
 async def test_a_modal_is_filled_in_corrected_and_submitted_by_keyboard(opened: Open) -> None:
     page, bot = opened.page, opened.bot
     await page.get_by_label("Message").fill("/mistral open")
@@ -120,12 +131,7 @@ async def test_a_modal_is_filled_in_corrected_and_submitted_by_keyboard(opened: 
 
 async def test_what_is_typed_stays_while_the_bot_updates_the_form(opened: Open) -> None:
     page, slack = opened.page, opened.sandbox.slack.workspace
-    await page.get_by_label("Message").fill("/mistral open")
-    await page.keyboard.press("Enter")
-    dialog = page.get_by_role("dialog", name="Declare")
-    await dialog.get_by_label("title").fill("Typed by hand")
-    await dialog.get_by_label("severity").select_option("p1")
-    await dialog.get_by_role("checkbox", name="P1").check()
+    dialog = await filled(page, "Typed by hand")
     view = slack.views["U0REQUESTER"]
     said = {"type": "section", "block_id": "news", "text": {"type": "mrkdwn", "text": "Something is new"}}
     body = {**FORM, "blocks": [said, *FORM["blocks"]]}
@@ -162,12 +168,7 @@ async def test_a_preview_covers_the_form_and_back_shows_what_was_typed(opened: O
         entry("severity", "static_select", options=SEVERITIES, initial_option=SEVERITIES[1]),
         entry("parts", "checkboxes", options=SEVERITIES, optional=True),
     )
-    await page.get_by_label("Message").fill("/mistral open")
-    await page.keyboard.press("Enter")
-    dialog = page.get_by_role("dialog", name="Declare")
-    await dialog.get_by_label("title").fill("Nothing works")
-    await dialog.get_by_label("severity").select_option("p1")
-    await dialog.get_by_role("checkbox", name="P1").check()
+    dialog = await filled(page, "Nothing works")
     await dialog.get_by_role("button", name="Declare").click()
     above = page.get_by_role("dialog", name="Preview")
     await expect(above.get_by_text("so it looks")).to_be_visible()
