@@ -1,6 +1,7 @@
 """The sandbox as a process: where it listens, what it leaves, and what it does where its port is taken."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -13,8 +14,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.sandbox.run import USUAL_PORT
-
 _LISTENING, _LOOPBACK = "0A", "0100007F"
 
 
@@ -22,20 +21,16 @@ _LISTENING, _LOOPBACK = "0A", "0100007F"
 class Started:
     process: asyncio.subprocess.Process
     url: str
+    taken_port: int
 
 
 @pytest.fixture
 async def started(tmp_path: Path) -> AsyncIterator[Started]:
-    """On a machine on which the usual port is taken."""
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", USUAL_PORT))
-            taken.listen()
-        except OSError:
-            pass  # by another sandbox, which does as well
+    """On a machine on which its port is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", "sandbox"),
+            *(sys.executable, "-m", "bot", "sandbox", "--port", str(port)),
             env=dict(os.environ, TMPDIR=str(tmp_path)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -44,7 +39,7 @@ async def started(tmp_path: Path) -> AsyncIterator[Started]:
         assert process.stdout is not None
         async with asyncio.timeout(60):
             url = (await process.stdout.readline()).decode().strip()
-        yield Started(process, url)
+        yield Started(process, url, port)
     if process.returncode is None:
         everything = below(process.pid)
         process.kill()
@@ -67,10 +62,20 @@ def below(pid: int) -> set[int]:
     return found
 
 
+def opened(pids: set[int]) -> set[str]:
+    """What these processes hold open, as the kernel calls it."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):  # the process has just ended
+            for held in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):  # it has just been closed
+                    found.add(str(held.readlink()))
+    return found
+
+
 def listening(pids: set[int]) -> set[str]:
     """The addresses, as the kernel writes them, on which these processes listen."""
-    sockets = {str(held.readlink()) for pid in pids for held in Path(f"/proc/{pid}/fd").iterdir() if held.is_symlink()}
-    inodes = {found[1] for one in sockets if (found := re.fullmatch(r"socket:\[(\d+)\]", one))}
+    inodes = {found[1] for one in opened(pids) if (found := re.fullmatch(r"socket:\[(\d+)\]", one))}
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     return {row[1].partition(":")[0] for row in rows if row[3] == _LISTENING and row[9] in inodes}
 
@@ -104,7 +109,7 @@ async def test_it_takes_a_free_port_listens_on_loopback_alone_and_ctrl_c_leaves_
     started: Started, folder: Callable[[], list[str]]
 ) -> None:
     assert started.url.startswith("http://127.0.0.1:")
-    assert not started.url.endswith(f":{USUAL_PORT}")
+    assert not started.url.endswith(f":{started.taken_port}")
     assert "/mistral triage" in await page(started.url)
     await until(lambda: len(below(started.process.pid)) > 1)
     everything = below(started.process.pid)
