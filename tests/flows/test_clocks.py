@@ -10,6 +10,7 @@ from aiohttp import web
 from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
+from tests.databases import copy_of
 from tests.flows.test_incidents import declared, said, sent
 
 POLICY = """
@@ -39,10 +40,13 @@ async def pages() -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
 
 
 @pytest.fixture
-async def sandbox(tmp_path: Path, pages: tuple[str, list[dict[str, Any]]]) -> AsyncIterator[Sandbox]:
+async def sandbox(
+    tmp_path: Path, request: pytest.FixtureRequest, pages: tuple[str, list[dict[str, Any]]]
+) -> AsyncIterator[Sandbox]:
     config = tmp_path / "bot.yaml"
     config.write_text(POLICY)
-    environ = {"MISTRAL_BOT_CONFIG": str(config), "PAGER_WEBHOOK_URL": pages[0]}
+    database = copy_of("SQLite", tmp_path, request)
+    environ = {"MISTRAL_BOT_CONFIG": str(config), "PAGER_WEBHOOK_URL": pages[0], "DATABASE_URL": database}
     held = Sandbox(load_scenarios()["all is well"], environ=environ)
     held.slack.workspace.scopes = set(SCOPES)
     await held.start()

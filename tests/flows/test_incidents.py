@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +13,14 @@ from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message, View, Workspace
 from bot.sandbox.slack.faults import CUT, LOST, Fault, rate_limited, refused, server_error
 from bot.sandbox.slack.filling import Values
+from tests.databases import copy_of
 
 RATE_LIMITED = load_scenarios()["rate limited under the usual traffic"]
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    held = Sandbox(RATE_LIMITED)
+async def sandbox(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    held = Sandbox(RATE_LIMITED, environ={"DATABASE_URL": copy_of("SQLite", tmp_path, request)})
     held.slack.workspace.scopes = set(SCOPES)
     await held.start()
     await held.start_bot()

@@ -4,12 +4,14 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import Scenario, load_scenarios
 from bot.sandbox.slack import Message
+from tests.databases import copy_of
 
 SCENARIOS = load_scenarios()
 # Where Slack itself cannot be reached there is no front door in Slack.
@@ -18,8 +20,8 @@ EXIT = {"healthy": 0, "recovered": 0, "inconclusive": 3}
 
 
 @pytest.fixture
-async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
-    held = Sandbox(request.param)
+async def sandbox(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    held = Sandbox(request.param, environ={"DATABASE_URL": copy_of("SQLite", tmp_path, request)})
     await held.start()
     yield held
     await held.close()

@@ -1,6 +1,5 @@
 """Killed with SIGKILL at any point and started again: every fact and every message is there exactly once."""
 
-import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import chain, count
@@ -12,12 +11,11 @@ from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from tests.databases import KINDS, copy_of
+from tests.kill import sampled, takes_minutes
 from tests.kill.stage import Stage
 from tests.kill.story import ACTS, LOOK_UP, REQUESTS, At
 
 SEED = 20261124
-# all points in `make test-kill`, a sample in `make test`
-ALL = os.environ.get("KILL_AT") == "all"
 PARTS = 4
 # an act has a few points more in one run than in another
 MORE = 30
@@ -25,7 +23,7 @@ DENSE = 300
 # at the effect's own point, at the next, when its answer may have come, and when it has
 AROUND = (0, 1, 3, 8)
 SAMPLE = 50
-STORIES = 6 if ALL else 4
+STORIES = 4
 StageOf = Callable[[str], Awaitable[Stage]]
 
 
@@ -47,6 +45,7 @@ async def stage_of(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncItera
     await sandbox.close()
 
 
+@sampled
 @pytest.mark.parametrize("kind", KINDS)
 async def test_no_two_effects_lie_between_two_points(stage_of: StageOf, kind: str) -> None:
     told = [one for one in await (await stage_of(kind)).played(lambda _: None) if one is not None]
@@ -56,6 +55,7 @@ async def test_no_two_effects_lie_between_two_points(stage_of: StageOf, kind: st
     assert max(one.at_once for one in told) == 1
 
 
+@sampled
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_kill_at_some_points_loses_nothing_and_doubles_nothing(stage_of: StageOf, kind: str) -> None:
     stage, seeded, kills = await stage_of(kind), random.Random(SEED), 0  # noqa: S311 - to be the same in every run
@@ -66,7 +66,7 @@ async def test_a_kill_at_some_points_loses_nothing_and_doubles_nothing(stage_of:
         kills += (await stage.played(lambda index: chosen[index])).count(None)  # noqa: B023 - called at once
 
 
-@pytest.mark.skipif(not ALL, reason="takes minutes: `make test-kill`")
+@takes_minutes
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(stage_of: StageOf, part: int) -> None:
@@ -85,7 +85,7 @@ async def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(stage_of: S
     assert kills >= 200
 
 
-@pytest.mark.skipif(not ALL, reason="takes minutes: `make test-kill`")
+@takes_minutes
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("near", AROUND)
 async def test_a_kill_around_any_effect_loses_nothing_and_doubles_nothing(stage_of: StageOf, near: int) -> None:
@@ -100,12 +100,14 @@ async def test_a_kill_around_any_effect_loses_nothing_and_doubles_nothing(stage_
     assert kills >= 50
 
 
+@sampled
 async def test_three_replicas_that_are_all_told_the_same_do_it_once(stage_of: StageOf) -> None:
     stage, seeded = await stage_of("PostgreSQL"), random.Random(SEED)  # noqa: S311 - to be the same in every run
     for _ in range(STORIES):
         await stage.played_by_three(seeded, all_told=True, fatal=None)
 
 
+@sampled
 async def test_three_replicas_told_at_random_do_it_once_though_one_is_killed(stage_of: StageOf) -> None:
     stage, seeded, kills = await stage_of("PostgreSQL"), random.Random(SEED), 0  # noqa: S311 - as above
     for _ in range(STORIES):
@@ -114,6 +116,7 @@ async def test_three_replicas_told_at_random_do_it_once_though_one_is_killed(sta
     assert kills
 
 
+@sampled
 @pytest.mark.parametrize("without", [LOOK_UP, REQUESTS])
 async def test_what_is_done_twice_is_found(stage_of: StageOf, without: str) -> None:
     """The harness fails where it must: here the bot does not look before it sends again, or what it has done."""

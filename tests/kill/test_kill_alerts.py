@@ -20,11 +20,11 @@ from tests.databases import KINDS, copy_of, store_at
 from tests.domain.alerts import an_alert
 from tests.domain.incidents import POLICY
 from tests.fakes import NOW
+from tests.kill import ALL
 
 # All that a transaction does, and each of its commits, is such a point.
 POINTS = 15
-# all points in `make test-kill`, some in `make test`
-STEP = 1 if os.environ.get("KILL_AT") == "all" else 4
+STEP = 1 if ALL else 4
 TOLD = Payload(alerts=(an_alert("A"), an_alert("B")))
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.kill.warmed"])

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -19,13 +18,13 @@ from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.store.sql import SqlStore
 from tests.databases import KINDS, copy_of, store_at
+from tests.kill import ALL, takes_minutes
 from tests.kill.aftermath import ACTS, play
 from tests.kill.stage import Killed, Player, emptied
 from tests.kill.story import At, Told
 
 SEED = 20261126
-ALL = os.environ.get("KILL_AT") == "all"
-STORIES = 12 if ALL else 1
+STORIES = 6 if ALL else 1
 # just before an effect, and when its answer may or may not have come
 NEAR = (("SQLite", 0), ("PostgreSQL", 1))
 
@@ -135,7 +134,7 @@ async def test_a_kill_at_some_points_leaves_one_of_each(stage_of: StageOf, kind:
     assert kills >= STORIES * 2
 
 
-@pytest.mark.skipif(not ALL, reason="takes minutes: `make test-kill`")
+@takes_minutes
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("kind", "near"), NEAR)
 async def test_a_kill_around_any_effect_leaves_one_of_each(stage_of: StageOf, kind: str, near: int) -> None:

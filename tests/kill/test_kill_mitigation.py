@@ -1,7 +1,6 @@
 """Killed at any step of a mitigation, or stopped for long: the cluster is changed once, and all of it is told once."""
 
 import asyncio
-import os
 import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,6 +17,7 @@ from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.store.tables import runs
 from tests.databases import KINDS, copy_of
+from tests.kill import ALL, sampled, takes_minutes
 from tests.kill.remedy import ACTS, LOOK, LOOK_AND_PINS
 from tests.kill.remedy_stage import SCENARIO, RemedyStage
 from tests.kill.stage import Killed, Stopped
@@ -25,12 +25,9 @@ from tests.kill.story import At
 from tests.kube_proxy import variables
 
 SEED = 20261125
-# every effect of every act in `make test-kill`, a sample in `make test`
-ALL = os.environ.get("KILL_AT") == "all"
 PARTS = len(KINDS)
-STORIES = 4 if ALL else 1
 STOPS = 6 if ALL else 2
-AROUND = [(kind, before) for kind in KINDS for before in (True, False) if ALL or before == (kind == "SQLite")]
+AROUND = [(kind, before) for kind in KINDS for before in (True, False) if (before == (kind == "SQLite")) != ALL]
 # after how many points at most an effect has been answered
 NEAR = 6
 APPROVES = 2
@@ -63,21 +60,21 @@ async def stage_of(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncItera
     await sandbox.close()
 
 
+@sampled
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_kill_at_some_points_changes_nothing_twice_and_loses_nothing(stage_of: StageOf, kind: str) -> None:
-    stage, seeded, kills = await stage_of(kind), random.Random(SEED), 0  # noqa: S311 - to be the same in every run
+    stage, seeded = await stage_of(kind), random.Random(SEED)  # noqa: S311 - to be the same in every run
     told = [one for one in await stage.played() if one is not None]
     assert len(told) == len(ACTS)
     assert sum(one.points for one in told) >= 1000
     assert sum(one.effects for one in told) >= 100
     assert max(one.at_once for one in told) == 1, "no two effects lie between two points"
-    for _ in range(STORIES):
-        chosen = [seeded.randint(1, one.points * 2 // 3) for one in told]  # it has not as many each time
-        kills += (await stage.played(lambda index: chosen[index] if index else None)).count(None)  # noqa: B023
-    assert kills >= STORIES * (len(ACTS) - 2)
+    chosen = [seeded.randint(1, one.points * 2 // 3) for one in told]  # it has not as many each time
+    kills = (await stage.played(lambda index: chosen[index] if index else None)).count(None)
+    assert kills >= len(ACTS) - 2
 
 
-@pytest.mark.skipif(not ALL, reason="takes minutes: `make test-kill`")
+@takes_minutes
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_a_kill_at_any_effect_changes_nothing_twice_and_loses_nothing(stage_of: StageOf, part: int) -> None:
@@ -108,6 +105,7 @@ async def test_a_kill_around_each_change_of_the_cluster_changes_it_once(
     assert not stage.proxy.refused
 
 
+@sampled
 @pytest.mark.parametrize(
     ("without", "found"),
     [(LOOK, r"State.SUPERSEDED"), (LOOK_AND_PINS, r"'patches': \(\['(\w+)', '\1'\]")],
@@ -120,6 +118,7 @@ async def test_a_change_that_is_made_or_told_twice_is_found(stage_of: StageOf, w
         await stage.played(without=without)
 
 
+@sampled
 async def test_what_was_not_sent_in_time_is_said_once_and_changes_nothing(stage_of: StageOf) -> None:
     stage = await stage_of("SQLite")
     number = await killed_as_it_sends(stage, before=True)
@@ -134,6 +133,7 @@ async def test_what_was_not_sent_in_time_is_said_once_and_changes_nothing(stage_
     assert not {"chain", "waiting", "messages"} & set(wrong)
 
 
+@sampled
 async def test_what_was_sent_in_time_goes_on_however_late_somebody_takes_over(stage_of: StageOf) -> None:
     stage = await stage_of("SQLite")
     number = await killed_as_it_sends(stage, before=False)
@@ -142,6 +142,7 @@ async def test_what_was_sent_in_time_goes_on_however_late_somebody_takes_over(st
     assert not await stage.wrong(APPROVES, number)
 
 
+@sampled
 async def test_what_people_changed_while_nobody_watched_is_left_as_it_is(stage_of: StageOf) -> None:
     stage = await stage_of("SQLite")
     number = await killed_as_it_sends(stage, before=False)
@@ -171,6 +172,7 @@ async def late(stage: RemedyStage) -> None:
         await connection.execute(update(runs).values(start_by=LONG_AGO))
 
 
+@sampled
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 async def test_whoever_is_stopped_as_it_sends_and_outlives_its_lease_changes_nothing_more(
     stage_of: StageOf, before: bool
@@ -219,7 +221,7 @@ async def test_whoever_is_stopped_anywhere_and_outlives_its_lease_changes_nothin
         assert not besides_slack(await stage.wrong(APPROVES, number), sending)
 
 
-@pytest.mark.skipif(not ALL, reason="waits for a lease to end: `make test-kill`")
+@takes_minutes
 async def test_whoever_is_stopped_as_it_writes_holds_nobody_up_for_long(stage_of: StageOf) -> None:
     """The database ends its transaction, which a machine that lost its power would leave open for hours."""
     stage = await stage_of("PostgreSQL")

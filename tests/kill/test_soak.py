@@ -1,15 +1,15 @@
 """bench/soak.py in one minute: whatever must not happen did not."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from bench.soak import measure
+from tests.kill import takes_minutes
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.skipif(os.environ.get("KILL_AT") != "all", reason="takes minutes: `make test-kill`")
+@takes_minutes
 async def test_a_minute_of_faults_loses_and_doubles_nothing(tmp_path: Path) -> None:
     figures = await measure(60)
     assert len(figures) > 10
