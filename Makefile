@@ -50,7 +50,7 @@ test: check
 test-cluster: install
 	tests/install_servers.sh prometheus
 	test "$$(id -u)" != 0 -o ! -f /etc/apt/sources.list.d/debian.sources || tests/cluster/cluster.sh build
-	$(BIN)/pytest -n 2 --dist loadfile tests/cluster --override-ini addopts="--strict-markers --strict-config -ra"
+	$(BIN)/pytest -n 4 --dist loadfile tests/cluster --override-ini addopts="--strict-markers --strict-config -ra"
 
 test-image: install
 	$(BIN)/pytest tests/image --override-ini addopts="--strict-markers --strict-config -ra"
