@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bench import results
-from bench.__main__ import LONG, PARTS, main
+from bench.__main__ import LONG, PARTS, main, seen
 from bench.figures import (
     Figure,
     Goal,
@@ -98,6 +98,20 @@ def test_a_part_that_is_not_there_is_refused(
     with pytest.raises(SystemExit):
         main()
     assert "no such part: triagge" in capsys.readouterr().err
+
+
+def test_parts_run_at_once_only_where_nothing_is_measured_by_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "--at-once", "2"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "BENCH_SCALE=0.02 is for seeing that they run" in capsys.readouterr().err
+
+
+def test_one_part_that_fails_is_told_and_fails_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert seen(["triagge"], 2) == 1
+    assert "no such part: triagge" in capsys.readouterr().out
 
 
 def test_readme_tells_what_was_measured_and_nothing_else() -> None:
