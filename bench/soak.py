@@ -36,6 +36,8 @@ RATE, REPLICAS = 20, 3
 _CHECKOUT = Path(__file__).parent.parent
 # Reminders within the time that there is.
 _POLICY = {"policy": {"severities": {"P2": {"respond": 60, "update": 1}}, "remind_before": 0.5}}
+# After so long no incident comes of a form any more; a lease of a process that was killed has 45 s.
+_OPENED_S = 60
 _TOLD = {"severity": {"value": "P2"}, "commander": {"value": ""}}
 _NEWER = '''
 """A table and a column more, as the next version might have; what the present one writes has to go on fitting."""
@@ -94,7 +96,8 @@ class Story:
     noted: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """Slack showed an error: the person knows that it was not taken."""
-    declared: list[str] = field(default_factory=list)
+    unopened: list[str] = field(default_factory=list)
+    """Forms that were taken, and no incident came of them."""
     faults: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     """When each was, by its name."""
     sent_at: dict[str, float] = field(default_factory=dict)
@@ -162,14 +165,19 @@ async def _declare(sandbox: Sandbox, store: SqlStore, story: Story, title: str) 
                 if not answer or answer.get("response_action") != "errors":
                     break
             await asyncio.sleep(1)
-    story.declared.append(f"soak {title}")
-    while True:
-        # it may be restarted just now
-        with contextlib.suppress(StoreError):
-            for incident in await store.listed(open_only=True, limit=1000):
-                if incident.title == f"soak {title}":
-                    return incident.id
-        await asyncio.sleep(0.2)
+    story.sent_at[title] = time.monotonic()
+    try:
+        async with asyncio.timeout(_OPENED_S):
+            while True:
+                # it may be restarted just now
+                with contextlib.suppress(StoreError):
+                    for incident in await store.listed(open_only=True, limit=1000):
+                        if incident.title == f"soak {title}":
+                            return incident.id
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        story.unopened.append(title)
+        raise
 
 
 async def _people(seconds: float, sandbox: Sandbox, store: SqlStore, story: Story, number: int) -> None:
@@ -304,6 +312,10 @@ async def _figures(seconds: float, sandbox: Sandbox, store: SqlStore, story: Sto
         never("not acknowledged, all being well", len(story.late) + len(story.refused) - len(shaken)),
         never("acknowledged, and neither answered nor noted", len(unexplained)),
         never("twice in the timeline", sum(many > 1 for word, many in texts.items() if "soak" in word)),
+        never(
+            "forms that were taken and opened no incident, the database being there",
+            sum(not story.within(title, "database", "killed", before_s=3.0, after_s=3.0) for title in story.unopened),
+        ),
         never("declared twice", sum(many > 1 for many in titles.values())),
         never("posted twice", sum(many > 1 for many in posts.values())),
         never("given up", states["dead"]),
