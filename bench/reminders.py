@@ -19,7 +19,7 @@ from bench.ticker import CLAIMED
 from bot.store.migrate import upgrade
 from bot.store.rows import delivery_row
 from bot.store.tables import deliveries, incidents
-from tests.databases import looking, migrated_template, new_database, postgres, store_at
+from tests.databases import looking, migrated_template, new_database, postgres_server, store_at
 from tests.fakes import NOW
 
 # Of so many open incidents so many are due.
@@ -51,13 +51,13 @@ def _databases() -> Iterator[New]:
     """Makes new ones, by their kind."""
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
-        with postgres(folder / "postgres") as uri:
-            migrated_template(uri)
+        with postgres_server(folder / "postgres") as server:
+            migrated_template(server.uri)
             names = itertools.count()
 
             def new(kind: str) -> str:
                 if kind == "PostgreSQL":
-                    return new_database(uri, template="migrated")
+                    return new_database(server.uri, template="migrated")
                 url = f"sqlite+aiosqlite:///{folder}/{next(names)}.db"
                 upgrade(url)
                 return url

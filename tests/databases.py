@@ -56,8 +56,11 @@ def postgres_server(folder: Path) -> Iterator[Postgres]:
 
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """As :func:`postgres_server`, for whom its URI is enough."""
+    """As :func:`postgres_server`, for whom its URI is enough: it need not outlive the machine, and waits for no disk."""
     with postgres_server(folder) as server:
+        with psycopg.connect(server.uri, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield server.uri
 
 
