@@ -56,7 +56,7 @@ def postgres_server(folder: Path) -> Iterator[Postgres]:
 
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """As :func:`postgres_server`, for whom its URI is enough: it need not outlive the machine, and waits for no disk."""
+    """As :func:`postgres_server`, for whom its URI is enough; it waits for no disk, since no machine dies."""
     with postgres_server(folder) as server:
         with psycopg.connect(server.uri, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
