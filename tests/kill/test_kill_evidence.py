@@ -24,7 +24,7 @@ from tests.kill.stage import Killed, Player, emptied
 from tests.kill.story import At, Told
 
 SEED = 20261126
-STORIES = 6 if ALL else 1
+STORIES = 12 if ALL else 1
 # just before an effect, and when its answer may or may not have come
 NEAR = (("SQLite", 0), ("PostgreSQL", 1))
 
