@@ -57,7 +57,7 @@ test-image: install
 
 test-stories: install
 	tests/install_servers.sh chromium
-	$(BIN)/pytest -n 3 --dist worksteal tests/stories/test_journeys.py --override-ini addopts="--strict-markers --strict-config -ra"
+	$(BIN)/pytest -n 2 --dist worksteal tests/stories/test_journeys.py --override-ini addopts="--strict-markers --strict-config -ra"
 	$(BIN)/pytest -n 4 --dist worksteal tests/stories/test_stories.py --override-ini addopts="--strict-markers --strict-config -ra"
 
 test-kill: install

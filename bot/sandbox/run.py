@@ -23,6 +23,8 @@ _CONFIG = {
     "stakeholders": {"P1": ["C0GENERAL"], "P2": ["C0GENERAL"]},
     "approvers": [{"users": ["U0APPROVER", "U0COMMANDER"], "requester": False}],
     "mitigations": {"verify_every": 1},
+    # as long as the canary has: the world, the bot and a browser share a machine that may be a busy one
+    "timeouts": {"default": 8},
 }
 
 
