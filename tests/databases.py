@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -89,6 +90,17 @@ def migrated_template(uri: str) -> None:
 
 def store_at(url: str) -> SqlStore:
     return SqlStore(make_engine(url))
+
+
+@contextlib.asynccontextmanager
+async def locked(url: str) -> AsyncIterator[None]:
+    """Another process writes to the SQLite file of the DATABASE_URL ``url``, and does not end."""
+    path = url.partition("///")[2]
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
+        # in a thread: the bot, which may be writing, shares this event loop and could not end
+        await asyncio.to_thread(connection.execute, "BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
 
 
 @contextlib.asynccontextmanager

@@ -35,6 +35,8 @@ from bot.store.writing import append, enqueue, note_request
 logger = logging.getLogger(__name__)
 
 _PREPARED_WITHIN_S = 1.8
+# As long as SQLAlchemy lets PostgreSQL's writers wait for a connection.
+_TURN_WITHIN_S = 30
 # What nobody waits for is tried again so often.
 _AGAIN_S = 1.0
 # Slack repeats an event for an hour, and a form may stay open over a weekend; a triage is told of in a postmortem.
@@ -59,6 +61,7 @@ class SqlStore(
         """``prepared`` False: until :meth:`is_prepared` is called whoever asks waits, but not for long."""
         self.engine = engine
         self._prepared = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._being_kept: dict[str, Mapping[str, Any]] = {}
         """Triages that wait to be written: a card with their ids is shown before that where the database is busy."""
         if prepared:
@@ -203,8 +206,21 @@ class SqlStore(
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
         with _translated():
             await self._wait()
-            async with self.engine.begin() as connection:
+            async with self._in_turn(), self.engine.begin() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """SQLite lets one write, and may let another wait too long: here they go in turn, and hold no connection."""
+        if self.engine.dialect.name != "sqlite":
+            yield
+            return
+        async with asyncio.timeout(_TURN_WITHIN_S):
+            await self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,43 +15,26 @@ from bot.domain.signals import Failure
 from bot.errors import BadAnswer, SettingsError
 from bot.ports import Exchange
 from bot.settings import Network
+from tests.upstreams import Handle, connected
 
 LIMIT = 100_000
-Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(play: Play, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def serving(play: Handle, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """A server that reads one request's head and then does as ``play`` says; gives its port."""
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                await reader.readuntil(b"\r\n\r\n")
-                await play(reader, writer)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError):
-            pass
-        finally:
-            writer.close()
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            await play(reader, writer)
+            await writer.drain()
 
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.create_task(connected(reader, writer)))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+    async with connected(answer, context) as port:
+        yield port
 
 
-def says(raw: bytes, then: str = "close") -> Play:
+def says(raw: bytes, then: str = "close") -> Handle:
     """Writes ``raw``, then closes, resets, hangs, or keeps the connection for the next request."""
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -77,7 +60,7 @@ async def asked(url: str, *, network: Network | None = None, timeout_s: float = 
         await client.close()
 
 
-async def of_server(play: Play, timeout_s: float = 2.0) -> Exchange:
+async def of_server(play: Handle, timeout_s: float = 2.0) -> Exchange:
     async with serving(play) as port:
         return await asked(f"http://127.0.0.1:{port}/", timeout_s=timeout_s)
 
@@ -118,7 +101,7 @@ async def test_a_whole_answer_has_its_status_body_lower_case_headers_and_times()
         pytest.param(says(long(b"401 No", 9, b"{}"), "reset"), None, 401, id="resets in a body of 401"),
     ],
 )
-async def test_how_an_upstream_fails_is_told(play: Play, failure: Failure | None, status: int | None) -> None:
+async def test_how_an_upstream_fails_is_told(play: Handle, failure: Failure | None, status: int | None) -> None:
     exchange = await of_server(play, timeout_s=0.5)
     assert (exchange.failure, exchange.status) == (failure, status)
 
@@ -185,11 +168,10 @@ async def test_plain_http_on_an_https_address_fails_by_tls() -> None:
 
 
 async def test_a_connection_cut_within_the_tls_handshake_fails_by_tls() -> None:
-    def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
-    async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with connected(cut) as port:
         assert (await asked(f"https://127.0.0.1:{port}/")).failure is Failure.TLS
 
 

@@ -22,6 +22,7 @@ from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
 from bot.sandbox.world import World
 from bot.settings import Limits, Network
 from tests.clusters import cluster_at, serve, settings
+from tests.upstreams import connected
 
 OWN = replace(settings(""), kubeconfig=None, in_cluster=True)
 
@@ -233,11 +234,9 @@ async def proxy() -> AsyncIterator[tuple[str, list[str]]]:
         asked.append(head.decode().splitlines()[0])
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
         await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    async with connected(handle) as port:
+        yield f"http://127.0.0.1:{port}", asked
 
 
 ASKED = "GET http://cluster.invalid/api/v1/namespaces/default/pods/any HTTP/1.1"

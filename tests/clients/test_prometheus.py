@@ -16,6 +16,7 @@ from bot.configuration import load
 from bot.errors import BadAnswer, Forbidden, LoginExpired, Unreachable, UpstreamError
 from bot.settings import Network
 from tests.fakes import NOW
+from tests.upstreams import connected
 
 TOKEN = "made-up-token-8c1f"
 Speak = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -29,21 +30,12 @@ async def speaking(speak: Speak, heard: list[str] | None = None) -> AsyncIterato
         head = await reader.readuntil(b"\r\n\r\n")
         if heard is not None:
             heard.append(head.decode())
-        try:
-            await speak(writer)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
+        await speak(writer)
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    settings = load({"PROMETHEUS_URL": url, "PROMETHEUS_TOKEN": TOKEN}).target("default").prometheus
-    metrics = PrometheusMetrics(settings, Network(), 100_000)
-    try:
-        yield metrics
-    finally:
-        server.close()
+    async with connected(answer) as port:
+        url = f"http://127.0.0.1:{port}"
+        settings = load({"PROMETHEUS_URL": url, "PROMETHEUS_TOKEN": TOKEN}).target("default").prometheus
+        yield PrometheusMetrics(settings, Network(), 100_000)
 
 
 def whole(status: int, body: bytes, *headers: str) -> Speak:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import View
 from bot.sandbox.slack.filling import Values
-from tests.databases import copy_of, store_at
+from tests.databases import copy_of, locked, store_at
 from tests.flows.test_incidents import cards, form, said
 
 TOLD = {"title": {"value": "Completions fail"}, "severity": {"value": "P1"}, "commander": {"value": ""}}
@@ -164,13 +163,10 @@ async def test_a_file_that_somebody_has_locked_is_waited_for(tmp_path: Path, req
     async with started(url) as sandbox:
         slack = sandbox.slack.workspace
         await readiness(sandbox, 200, "ok")
-        other = sqlite3.connect(url.partition("///")[2], isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        await slack.command("declare")
-        answer = await slack.submit(await form(slack), TOLD)
-        assert "Send it again: it is done once" in answer["errors"]["title"]
-        other.execute("ROLLBACK")
-        other.close()
+        async with locked(url):
+            await slack.command("declare")
+            answer = await slack.submit(await form(slack), TOLD)
+            assert "Send it again: it is done once" in answer["errors"]["title"]
         await declared_once_it_is_back(sandbox)
 
 

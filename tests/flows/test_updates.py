@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from bot.sandbox.slack.filling import Values
 from bot.settings import StatusPageSettings
 from bot.store.columns import metadata
 from bot.store.sql import SqlStore
-from tests.databases import copy_of
+from tests.databases import copy_of, locked
 from tests.flows.desk import HERE, ROBIN, STAKEHOLDERS, SUPPORT, Desk, desk_at, without_ids
 from tests.flows.test_incident_answers import ADA
 from tests.planted import MARK, PLANTED, P
@@ -265,17 +263,6 @@ async def test_while_the_database_takes_nothing_the_form_and_the_preview_stay(
         await desk.slack.close(desk.slack.views[ROBIN])
         assert await desk.click_send(preview) == {"response_action": "clear"}
         assert (len(desk.posts()), len(desk.posts(SUPPORT))) == (1, 1)
-
-
-@asynccontextmanager
-async def locked(url: str) -> AsyncIterator[None]:
-    """Somebody else writes to the database, and does not end."""
-    path = url.partition("///")[2]
-    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
-        # in a thread: the bot, which may be writing, shares this event loop and could not end
-        await asyncio.to_thread(connection.execute, "BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
 
 
 async def test_a_title_and_a_text_are_asked_for_where_something_is_published(desk: Desk) -> None:

@@ -201,9 +201,10 @@ async def test_nothing_begins_after_the_switch_was_turned(replicas: list[SqlStor
             replicas[at % len(replicas)].begin_run(run, partial(looking, run), now=NOW) for at, run in enumerate(runs)
         ]
         at = turn + 2
-        _, when_turned, _ = await asyncio.gather(
-            asyncio.gather(*begins[:at]), turned(replicas[-1]), asyncio.gather(*begins[at:])
-        )
+        tasks = [asyncio.create_task(begin) for begin in begins[:at]]
+        turning = asyncio.create_task(turned(replicas[-1]))
+        await asyncio.gather(*tasks, *begins[at:])
+        when_turned = await turning
         assert await flying(replicas[0], incident) == when_turned
         states = {(await replicas[0].run(run.id) or run).state for run in runs}
         assert states <= {State.APPLYING, State.CANCELLED}

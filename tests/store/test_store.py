@@ -21,6 +21,7 @@ from bot.ports import MessageRef
 from bot.store import sql
 from bot.store.engine import make_engine
 from bot.store.sql import SqlStore
+from tests.databases import copy_of, locked, store_at
 from tests.fakes import NOW
 
 POLICY = Policy()
@@ -194,6 +195,19 @@ async def test_a_database_that_is_not_there_is_a_sentence(tmp_path: Path) -> Non
         await gone.check()
     assert "hunter2" not in str(told.value)
     await gone.close()
+
+
+async def test_whoever_waits_to_write_holds_up_nobody_who_reads(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = copy_of("SQLite", tmp_path, request)
+    store = store_at(url)
+    async with locked(url):
+        writing = [asyncio.create_task(declared(store, request=f"view:{number}")) for number in range(50)]
+        async with asyncio.timeout(4):  # shorter than a writer waits for another process
+            for _ in range(20):
+                await store.check()
+        assert not any(one.done() for one in writing)
+    assert len({one.id for one in await asyncio.gather(*writing)}) == 50
+    await store.close()
 
 
 async def test_a_triage_is_kept_as_it_was(store: SqlStore) -> None:

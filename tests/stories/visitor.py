@@ -148,12 +148,13 @@ class Visitor:
 
     async def _put_away(self) -> None:
         """Closes what has opened, and what opens a moment later where something else was in the channel first."""
-        quiet = 0
+        opened, quiet = self.page.locator("dialog[open]"), 0
         while quiet < 10:
-            closers = self.page.locator("dialog[open] #confirm-no, dialog[open] #modal-close")
-            if await closers.count():
-                await closers.first.click()
-            quiet = 0 if await self.page.locator("dialog[open]").count() else quiet + 1
+            quiet += 1
+            if await opened.count():
+                await opened.locator("#confirm-no, #modal-close").click()
+                await expect(opened).to_have_count(0)  # the page is told by the bot's Slack when to close it
+                quiet = 0
             await asyncio.sleep(0.1)
 
 
