@@ -158,7 +158,9 @@ class Page:
         return {"errors": errors(view)}
 
     async def _close(self, seat: Seat, posted: MultiMapping[str]) -> None:
-        await self._workspace.close(self._modal(seat, posted))
+        view = self._workspace.views.get(seat.user)
+        if view is not None and view.id == posted.get("where"):  # a second click closes nothing more
+            await self._workspace.close(view)
 
     def _modal(self, seat: Seat, posted: MultiMapping[str]) -> View:
         view = self._workspace.views.get(seat.user)

@@ -159,6 +159,20 @@ async def test_escape_and_cancel_close_a_modal_and_what_is_required_is_not_sent(
     assert opened.bot.submitted == []
 
 
+async def test_a_double_click_closes_a_modal_once_and_says_nothing(opened: Open) -> None:
+    page = opened.page
+    await page.get_by_label("Message").fill("/mistral open")
+    await page.get_by_role("button", name="Send").click()
+    cancel = page.get_by_role("dialog", name="Declare").get_by_role("button", name="Cancel")
+    await cancel.wait_for()
+    answers: list[int] = []
+    page.on("response", lambda one: answers.append(one.status) if one.url.endswith("/close") else None)
+    async with page.expect_event("response", lambda _: len(answers) == 2):
+        await cancel.evaluate("button => { button.click(); button.click(); }")
+    assert answers == [200, 200]
+    await expect(cancel).to_be_hidden()
+
+
 async def test_a_preview_covers_the_form_and_back_shows_what_was_typed(opened: Open) -> None:
     page, bot = opened.page, opened.bot
     preview = modal({"type": "section", "text": text("so it looks")}, title=text("Preview"), close=text("Back"))
