@@ -61,7 +61,7 @@ test-stories: install
 	$(BIN)/pytest -n 4 --dist worksteal tests/stories/test_stories.py --override-ini addopts="--strict-markers --strict-config -ra"
 
 test-kill: install
-	KILL_AT=all $(BIN)/pytest -n 2 --dist worksteal tests/kill
+	$(BIN)/pytest -n 2 --dist worksteal tests/kill --override-ini addopts="--strict-markers --strict-config -ra"
 
 # what is laid beside the bot, and a real API server
 bench-tools: install

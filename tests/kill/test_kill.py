@@ -11,7 +11,6 @@ from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from tests.databases import KINDS, copy_of
-from tests.kill import ALL, sampled, takes_minutes
 from tests.kill.stage import Stage
 from tests.kill.story import ACTS, LOOK_UP, REQUESTS, At
 
@@ -23,7 +22,7 @@ DENSE = 300
 # at the effect's own point, at the next, when its answer may have come, and when it has
 AROUND = (0, 1, 3, 8)
 SAMPLE = 50
-STORIES = 6 if ALL else 4
+STORIES = 6
 StageOf = Callable[[str], Awaitable[Stage]]
 
 
@@ -45,7 +44,6 @@ async def stage_of(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncItera
     await sandbox.close()
 
 
-@sampled
 @pytest.mark.parametrize("kind", KINDS)
 async def test_no_two_effects_lie_between_two_points(stage_of: StageOf, kind: str) -> None:
     told = [one for one in await (await stage_of(kind)).played(lambda _: None) if one is not None]
@@ -55,7 +53,6 @@ async def test_no_two_effects_lie_between_two_points(stage_of: StageOf, kind: st
     assert max(one.at_once for one in told) == 1
 
 
-@sampled
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_kill_at_some_points_loses_nothing_and_doubles_nothing(stage_of: StageOf, kind: str) -> None:
     stage, seeded, kills = await stage_of(kind), random.Random(SEED), 0  # noqa: S311 - to be the same in every run
@@ -66,7 +63,6 @@ async def test_a_kill_at_some_points_loses_nothing_and_doubles_nothing(stage_of:
         kills += (await stage.played(lambda index: chosen[index])).count(None)  # noqa: B023 - called at once
 
 
-@takes_minutes
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(stage_of: StageOf, part: int) -> None:
@@ -85,7 +81,6 @@ async def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(stage_of: S
     assert kills >= 200
 
 
-@takes_minutes
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("near", AROUND)
 async def test_a_kill_around_any_effect_loses_nothing_and_doubles_nothing(stage_of: StageOf, near: int) -> None:
@@ -114,7 +109,6 @@ async def test_three_replicas_told_at_random_do_it_once_though_one_is_killed(sta
     assert kills
 
 
-@sampled
 @pytest.mark.parametrize("without", [LOOK_UP, REQUESTS])
 async def test_what_is_done_twice_is_found(stage_of: StageOf, without: str) -> None:
     """The harness fails where it must: here the bot does not look before it sends again, or what it has done."""

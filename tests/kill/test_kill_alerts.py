@@ -20,11 +20,9 @@ from tests.databases import KINDS, copy_of, store_at
 from tests.domain.alerts import an_alert
 from tests.domain.incidents import POLICY
 from tests.fakes import NOW
-from tests.kill import ALL
 
 # All that a transaction does, and each of its commits, is such a point.
 POINTS = 15
-STEP = 1 if ALL else 4
 TOLD = Payload(alerts=(an_alert("A"), an_alert("B")))
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.kill.warmed"])
@@ -62,7 +60,7 @@ async def _dies(url: str, at: int) -> None:
 async def test_a_kill_at_any_statement_loses_nothing_and_doubles_nothing(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    for point in count(1, STEP):
+    for point in count(1):
         url = copy_of(kind, tmp_path, request)
         process = _context.Process(target=dies, args=(url, point), daemon=True)
         process.start()

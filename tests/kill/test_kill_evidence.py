@@ -18,13 +18,12 @@ from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
 from bot.store.sql import SqlStore
 from tests.databases import KINDS, copy_of, store_at
-from tests.kill import ALL, takes_minutes
 from tests.kill.aftermath import ACTS, play
 from tests.kill.stage import Killed, Player, emptied
 from tests.kill.story import At, Told
 
 SEED = 20261126
-STORIES = 12 if ALL else 1
+STORIES = 12
 # just before an effect, and when its answer may or may not have come
 NEAR = (("SQLite", 0), ("PostgreSQL", 1))
 
@@ -134,7 +133,6 @@ async def test_a_kill_at_some_points_leaves_one_of_each(stage_of: StageOf, kind:
     assert kills >= STORIES * 2
 
 
-@takes_minutes
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("kind", "near"), NEAR)
 async def test_a_kill_around_any_effect_leaves_one_of_each(stage_of: StageOf, kind: str, near: int) -> None:

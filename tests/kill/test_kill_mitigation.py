@@ -17,7 +17,6 @@ from bot.domain.scopes import SCOPES
 from bot.sandbox.launcher import Sandbox
 from bot.store.tables import runs
 from tests.databases import KINDS, copy_of
-from tests.kill import ALL, sampled, takes_minutes
 from tests.kill.remedy import ACTS, LOOK, LOOK_AND_PINS
 from tests.kill.remedy_stage import SCENARIO, RemedyStage
 from tests.kill.stage import Killed, Stopped
@@ -26,9 +25,8 @@ from tests.kube_proxy import variables
 
 SEED = 20261125
 PARTS = len(KINDS)
-STORIES = 4 if ALL else 1
-STOPS = 6 if ALL else 2
-AROUND = [(kind, before) for kind in KINDS for before in (True, False) if (before == (kind == "SQLite")) != ALL]
+STORIES = 4
+STOPS = 6
 # after how many points at most an effect has been answered
 NEAR = 6
 APPROVES = 2
@@ -75,7 +73,6 @@ async def test_a_kill_at_some_points_changes_nothing_twice_and_loses_nothing(sta
     assert kills >= STORIES * (len(ACTS) - 2)
 
 
-@takes_minutes
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_a_kill_at_any_effect_changes_nothing_twice_and_loses_nothing(stage_of: StageOf, part: int) -> None:
@@ -96,7 +93,8 @@ async def test_a_kill_at_any_effect_changes_nothing_twice_and_loses_nothing(stag
     assert kills >= 50
 
 
-@pytest.mark.parametrize(("kind", "before"), AROUND)
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_kill_around_each_change_of_the_cluster_changes_it_once(
     stage_of: StageOf, kind: str, before: bool
 ) -> None:
@@ -106,7 +104,6 @@ async def test_a_kill_around_each_change_of_the_cluster_changes_it_once(
     assert not stage.proxy.refused
 
 
-@sampled
 @pytest.mark.parametrize(
     ("without", "found"),
     [(LOOK, r"State.SUPERSEDED"), (LOOK_AND_PINS, r"'patches': \(\['(\w+)', '\1'\]")],
@@ -119,7 +116,6 @@ async def test_a_change_that_is_made_or_told_twice_is_found(stage_of: StageOf, w
         await stage.played(without=without)
 
 
-@sampled
 async def test_what_was_not_sent_in_time_is_said_once_and_changes_nothing(stage_of: StageOf) -> None:
     stage = await stage_of("SQLite")
     number = await killed_as_it_sends(stage, before=True)
@@ -134,7 +130,6 @@ async def test_what_was_not_sent_in_time_is_said_once_and_changes_nothing(stage_
     assert not {"chain", "waiting", "messages"} & set(wrong)
 
 
-@sampled
 async def test_what_was_sent_in_time_goes_on_however_late_somebody_takes_over(stage_of: StageOf) -> None:
     stage = await stage_of("SQLite")
     number = await killed_as_it_sends(stage, before=False)
@@ -143,7 +138,6 @@ async def test_what_was_sent_in_time_goes_on_however_late_somebody_takes_over(st
     assert not await stage.wrong(APPROVES, number)
 
 
-@sampled
 async def test_what_people_changed_while_nobody_watched_is_left_as_it_is(stage_of: StageOf) -> None:
     stage = await stage_of("SQLite")
     number = await killed_as_it_sends(stage, before=False)
@@ -173,7 +167,6 @@ async def late(stage: RemedyStage) -> None:
         await connection.execute(update(runs).values(start_by=LONG_AGO))
 
 
-@sampled
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 async def test_whoever_is_stopped_as_it_sends_and_outlives_its_lease_changes_nothing_more(
     stage_of: StageOf, before: bool
@@ -222,7 +215,6 @@ async def test_whoever_is_stopped_anywhere_and_outlives_its_lease_changes_nothin
         assert not besides_slack(await stage.wrong(APPROVES, number), sending)
 
 
-@takes_minutes
 async def test_whoever_is_stopped_as_it_writes_holds_nobody_up_for_long(stage_of: StageOf) -> None:
     """The database ends its transaction, which a machine that lost its power would leave open for hours."""
     stage = await stage_of("PostgreSQL")

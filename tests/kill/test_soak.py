@@ -5,11 +5,9 @@ from pathlib import Path
 import pytest
 
 from bench.soak import measure
-from tests.kill import takes_minutes
 
 
 @pytest.mark.timeout(300)
-@takes_minutes
 async def test_a_minute_of_faults_loses_and_doubles_nothing(tmp_path: Path) -> None:
     figures = await measure(60)
     assert len(figures) > 10

@@ -152,9 +152,9 @@ async def test_a_slow_rollout_is_seen_pod_by_pod(tmp_path: Path) -> None:
         seen = await watched(cluster, lambda found: found.done)
     steps = [f"{count} of 3 replicas" for count in range(4)]
     said = [found.said for found in seen if found.said in steps]
-    assert said == [step for step in steps if step in said], "upwards, one after the other"
+    assert said == sorted(said), "upwards"
     # a busy machine may look once too late for one of them
-    assert len(said) >= 3
+    assert len(set(said)) >= 3
     assert said[-1] == steps[-1]
 
 
