@@ -16,6 +16,9 @@
 # make sbom      sbom.json, a CycloneDX bill of what the image installs
 # make lock      resolve the dependencies anew
 
+# where the environment forbids it each of the hundreds of processes of the tests would compile anew what it imports
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 BIN := .venv/bin
 # installs in seconds what pip takes a minute for; the same version as in pyproject.toml
