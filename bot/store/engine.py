@@ -1,10 +1,14 @@
 """The engine for DATABASE_URL: SQLite so that nothing is lost between writers, PostgreSQL with bounded waits."""
 
+import asyncio
+import contextlib
+import sqlite3
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio.engine import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util.concurrency import in_greenlet
 
 # Seconds that a writer of SQLite waits for another, and PostgreSQL for a connection or a lock.
 _WAIT_S = 5
@@ -22,6 +26,7 @@ def make_engine(url: str, *, connections: int = 5) -> AsyncEngine:
         return create_async_engine(url, pool_size=connections, pool_pre_ping=True, connect_args=connect)
     engine = create_async_engine(url, pool_size=connections)
     prepare_sqlite(engine.sync_engine)
+    event.listen(engine.sync_engine, "invalidate", _let_go_of_sqlite)
     return engine
 
 
@@ -44,3 +49,13 @@ def _begin_sqlite(connection: Connection) -> None:
     """Writers queue up from the start: read and then write in a deferred transaction loses updates (facts.md)."""
     reads = connection.get_execution_options().get("reads_only", False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _let_go_of_sqlite(connection: Any, _: ConnectionPoolEntry, __: BaseException | None) -> None:
+    """Rolls back what a task did that was cancelled: its connection is closed next, but SQLite keeps the file locked.
+
+    It does so for as long as a cursor lives that was not read to its end, and the task's traceback has it.
+    """
+    if in_greenlet():  # else nobody was cancelled: the collector of garbage has found the connection
+        with contextlib.suppress(sqlite3.Error, ValueError):  # it is closed already, or its file is gone
+            connection.run_async(lambda driver: asyncio.shield(driver.rollback()))

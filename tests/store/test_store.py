@@ -1,12 +1,14 @@
 """The store on both databases: whole or not at all, once, in order, and sealed."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.domain import acts
@@ -207,6 +209,35 @@ async def test_whoever_waits_to_write_holds_up_nobody_who_reads(tmp_path: Path, 
                 await store.check()
         assert not any(one.done() for one in writing)
     assert len({one.id for one in await asyncio.gather(*writing)}) == 50
+    await store.close()
+
+
+async def test_whoever_is_cancelled_as_it_writes_leaves_the_file_to_others(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """As a form does that is answered with "The database is slow"."""
+    store, loop = store_at(copy_of("SQLite", tmp_path, request)), asyncio.get_running_loop()
+    reached, go_on = asyncio.Event(), threading.Event()
+
+    def wait() -> bool:
+        loop.call_soon_threadsafe(reached.set)
+        return go_on.wait(10)
+
+    async def write() -> None:
+        async with store.engine.begin() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            await raw.create_function("wait", 0, wait)
+            await connection.execute(text("SELECT wait() FROM (VALUES (1), (2))"))
+
+    writing = asyncio.create_task(write())
+    await reached.wait()
+    writing.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        await writing
+    await declared(store)
+    del cancelled  # its traceback held what was being read, which kept the file locked
     await store.close()
 
 
