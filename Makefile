@@ -24,6 +24,8 @@ BIN := .venv/bin
 # installs in seconds what pip takes a minute for; the same version as in pyproject.toml
 UV := uv==0.13.9
 STAMP := .venv/.installed
+# for what `make test` leaves out
+ALONE := --override-ini addopts="--strict-markers --strict-config -ra"
 
 .PHONY: install sandbox test test-cluster test-image test-stories test-kill bench bench-tools bench-smoke soak check pictures audit sbom lock
 
@@ -53,18 +55,18 @@ test: check
 test-cluster: install
 	tests/install_servers.sh prometheus
 	test "$$(id -u)" != 0 -o ! -f /etc/apt/sources.list.d/debian.sources || tests/cluster/cluster.sh build
-	$(BIN)/pytest -n 4 --dist loadfile tests/cluster --override-ini addopts="--strict-markers --strict-config -ra"
+	$(BIN)/pytest -n 4 --dist loadfile tests/cluster $(ALONE)
 
 test-image: install
-	$(BIN)/pytest tests/image --override-ini addopts="--strict-markers --strict-config -ra"
+	$(BIN)/pytest tests/image $(ALONE)
 
 test-stories: install
 	tests/install_servers.sh chromium
-	$(BIN)/pytest -n 2 --dist worksteal tests/stories/test_journeys.py --override-ini addopts="--strict-markers --strict-config -ra"
-	$(BIN)/pytest -n 4 --dist worksteal tests/stories/test_stories.py --override-ini addopts="--strict-markers --strict-config -ra"
+	$(BIN)/pytest -n 2 --dist worksteal tests/stories/test_journeys.py $(ALONE)
+	$(BIN)/pytest -n 4 --dist worksteal tests/stories/test_stories.py $(ALONE)
 
 test-kill: install
-	$(BIN)/pytest -n 2 --dist worksteal tests/kill --override-ini addopts="--strict-markers --strict-config -ra"
+	$(BIN)/pytest -n 2 --dist worksteal tests/kill $(ALONE)
 
 # what is laid beside the bot, and a real API server
 bench-tools: install

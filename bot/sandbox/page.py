@@ -153,20 +153,21 @@ class Page:
 
     async def _submit(self, seat: Seat, posted: MultiMapping[str]) -> dict[str, object]:
         view = self._modal(seat, posted)
+        if view is None:
+            raise LookupError("the dialog has closed")
         view.errors = {}
         await self._workspace.submit(view, values(view, posted), user=seat.user)
         return {"errors": errors(view)}
 
     async def _close(self, seat: Seat, posted: MultiMapping[str]) -> None:
-        view = self._workspace.views.get(seat.user)
-        if view is not None and view.id == posted.get("where"):  # a second click closes nothing more
+        view = self._modal(seat, posted)
+        if view is not None:  # a second click closes nothing more
             await self._workspace.close(view)
 
-    def _modal(self, seat: Seat, posted: MultiMapping[str]) -> View:
+    def _modal(self, seat: Seat, posted: MultiMapping[str]) -> View | None:
+        """The one that was posted, while it is open."""
         view = self._workspace.views.get(seat.user)
-        if view is None or view.id != posted.get("where"):
-            raise LookupError("the dialog has closed")
-        return view
+        return view if view is not None and view.id == posted.get("where") else None
 
     async def _story(self, _: Seat, posted: MultiMapping[str]) -> None:
         await self._play.tell(posted.get("name", ""))

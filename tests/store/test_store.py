@@ -212,6 +212,22 @@ async def test_whoever_waits_to_write_holds_up_nobody_who_reads(tmp_path: Path, 
     await store.close()
 
 
+async def test_whoever_does_not_get_its_turn_to_write_is_told_and_holds_up_nobody(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "_TURN_WITHIN_S", 0.1)
+    url = copy_of("SQLite", tmp_path, request)
+    store = store_at(url)
+    async with locked(url):
+        first = asyncio.create_task(declared(store, request="view:1"))
+        await asyncio.sleep(0)  # it has its turn, and waits for the file
+        with pytest.raises(StoreError, match="nothing was changed"):
+            await declared(store, request="view:2")
+    await first
+    await declared(store, request="view:3")
+    await store.close()
+
+
 async def test_whoever_is_cancelled_as_it_writes_leaves_the_file_to_others(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
