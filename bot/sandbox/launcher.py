@@ -54,6 +54,7 @@ class Sandbox:
         self._bot_port = free_port()
         self._bot_environ: Mapping[str, str] = {}
         self._clock = clock
+        self._telling = asyncio.Lock()
 
     async def start(self) -> None:
         applications = {
@@ -200,12 +201,19 @@ class Sandbox:
 
     async def tell(self, story: Story) -> None:
         """Another story; the bot starts again only where its settings differ."""
-        self.slack.down = False
-        self.world.tell(story)
-        if self._bot is not None and self.environment() != self._bot_environ:
-            await self.stop_bot()
-            await self.start_bot()
-            await self.slack.wait_connected()
+        async with self._telling:
+            self.slack.down = False
+            self.world.tell(story)
+            if self._bot is not None and self.environment() != self._bot_environ:
+                await self.stop_bot()
+                await self.start_bot()
+                await self.slack.wait_connected()
+
+    async def settled(self) -> None:
+        """Waits until the bot that is there is the story's own, and hears; raises TimeoutError."""
+        async with self._telling:
+            if not self.slack.down:
+                await self.slack.wait_connected()
 
     async def close(self) -> None:
         await self.stop_bot()

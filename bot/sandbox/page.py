@@ -108,8 +108,7 @@ class Page:
         async def handle(request: web.Request) -> web.Response:
             posted: MultiMapping[str] = await request.post()  # type: ignore[assignment]  # nobody uploads here
             try:
-                if not self._play.sandbox.slack.down:
-                    await self._play.sandbox.slack.wait_connected()  # it may be starting
+                await self._play.sandbox.settled()
                 answer = await doing(self._shown.seat(posted), posted)
             except TimeoutError:
                 return web.Response(status=503, text="The bot did not answer in time. Try again?")

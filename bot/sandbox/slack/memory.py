@@ -45,12 +45,15 @@ class Memory:
         """How long a response_url takes posts, in seconds."""
         self.base_url = ""
         self._count = itertools.count(1)
+        self._newest_us = 0
         self._found: dict[tuple[str, str], Message] = {}
         self.tick = asyncio.Event()
         """Set, and replaced by a new one, at each change."""
 
     def new_ts(self) -> str:
-        return f"{int(time.time())}.{next(self._count):06d}"
+        """The time of day in seconds, to the microsecond: no two are the same, and each is later than the last."""
+        self._newest_us = max(self._newest_us + 1, int(time.time() * 1e6))
+        return f"{self._newest_us // 1_000_000}.{self._newest_us % 1_000_000:06d}"
 
     def new_trigger(self, user: str) -> str:
         trigger = f"{next(self._count)}.{int(time.time())}.{secrets.token_hex(16)}"
