@@ -79,7 +79,8 @@ class Driver:
 
     async def claim(self) -> None:
         """Begins to work on every run that nobody works on."""
-        for run in await self.store.claim_runs(self.clock.now(), limit=_BATCH, lease_s=_LEASE_S):
+        now, mine = self.clock.now(), tuple(self._driven)
+        for run in await self.store.claim_runs(now, limit=_BATCH, lease_s=_LEASE_S, mine=mine):
             task = asyncio.create_task(self._drive(run), name=f"{run.remedy} {run.id}")
             self._driven[run.id] = task
             task.add_done_callback(partial(self._ended, run))

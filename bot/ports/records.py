@@ -1,6 +1,6 @@
 """The database: what is kept, what waits to be sent, and the database as whoever runs the bot looks at it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,8 +83,13 @@ class Runs(Protocol):
     async def in_place(self, limit: int) -> Sequence[Run]:
         """Those that have left something temporary in a cluster, the oldest first."""
 
-    async def claim_runs(self, now: datetime, *, limit: int, lease_s: float) -> Sequence[Run]:
-        """Runs to be worked on, for this process alone until the lease ends; each with a new ``fence``."""
+    async def claim_runs(
+        self, now: datetime, *, limit: int, lease_s: float, mine: Collection[str] = ()
+    ) -> Sequence[Run]:
+        """Runs to be worked on, for this process alone until the lease ends; each with a new ``fence``.
+
+        ``mine``: those that this process works on already, and does not take from itself where it stood still.
+        """
 
     async def renew_run(self, run: Run, now: datetime, *, lease_s: float) -> bool:
         """Whether the run is still this process's, which it then is for another lease."""

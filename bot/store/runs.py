@@ -3,7 +3,7 @@
 Whoever writes holds the run first and then its incident, so that no two wait for each other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -73,9 +73,11 @@ class StoredRuns(Base):
         )
         return await self._runs(select(runs).where(left).order_by(runs.c.applied_at, runs.c.id).limit(limit))
 
-    async def claim_runs(self, now: datetime, *, limit: int, lease_s: float) -> Sequence[Run]:
+    async def claim_runs(
+        self, now: datetime, *, limit: int, lease_s: float, mine: Collection[str] = ()
+    ) -> Sequence[Run]:
         free = or_(runs.c.lease_until.is_(None), runs.c.lease_until <= self._lease_clock(now))
-        wanted = select(runs.c.id).where(runs.c.state.in_(_WORKED_ON), free)
+        wanted = select(runs.c.id).where(runs.c.state.in_(_WORKED_ON), free, runs.c.id.not_in(mine))
         if not await self._any(wanted):
             return []
         chosen = (

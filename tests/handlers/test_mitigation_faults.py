@@ -82,6 +82,31 @@ async def test_whoever_lost_the_run_while_it_read_the_cluster_sends_nothing(
     assert await world.changes() == 0
 
 
+async def test_a_process_that_stood_still_for_longer_than_its_lease_goes_on_with_its_own_run(
+    world_of: WorldOf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = await world_of()
+    run = await world.ask("restart")
+    read, driver, reads = world.cluster.get, world.bot.driver, 0
+
+    async def slowly(kind: str, name: str) -> dict[str, Any]:
+        nonlocal reads
+        reads += 1
+        if reads <= 3:
+            await driver.claim()
+        return await read(kind, name)
+
+    monkeypatch.setattr("bot.handlers.driving._LEASE_S", 0.0)
+    monkeypatch.setattr(world.cluster, "get", slowly)
+    await world.bot.mitigations.approve(run.id, ADA, frozenset(), "click:1")
+    await driver.claim()
+    await driver.idle()
+    done = await world.bot.mitigations.one(run.id)
+    assert (done.outcome, done.fence, await world.changes()) == (Outcome.FIXED, run.fence + 1, 1)
+    assert reads > 3
+    assert "another process" not in caplog.text
+
+
 async def test_an_old_key_that_is_back_is_not_said_to_be_in_use_by_pods_that_have_the_new_one(
     world_of: WorldOf,
 ) -> None:

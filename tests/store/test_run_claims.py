@@ -95,6 +95,16 @@ async def test_a_lease_ends_by_itself_and_is_renewed_while_it_is_ones_own(store:
     assert not await store.renew_run(moved, NOW, lease_s=60), "it waits for people"
 
 
+async def test_a_process_does_not_take_from_itself_what_it_works_on(store: SqlStore, incident: Incident) -> None:
+    run = await claimed(store, await added(store, incident.id))
+    await store.release_run(run, NOW)
+    await added(store, incident.id, "r2")
+    (found,) = await store.claim_runs(NOW, limit=10, lease_s=60, mine=("r1",))
+    assert found.id == "r2"
+    (taken,) = await store.claim_runs(NOW, limit=10, lease_s=60)
+    assert (taken.id, taken.fence) == ("r1", run.fence + 1)
+
+
 async def test_what_is_released_is_free_after_the_pause(store: SqlStore, incident: Incident) -> None:
     run = await claimed(store, await added(store, incident.id))
     await store.release_run(run, NOW, pause_s=60)
