@@ -19,7 +19,7 @@ from bot.domain.timeline import Entry, Event, Kind
 from bot.handlers.publishing import sections_of
 from bot.markdown import cell, prose, rendered, text, unescaped
 from tests.fakes import NOW
-from tests.messages import DONE, ENDED, PROMISED
+from tests.subjects import DONE, ENDED, PROMISED
 
 HOSTILE = (
     "a | b || c",

@@ -19,8 +19,8 @@ from bot.render import Message, Renderer
 from bot.sandbox.slack.limits import blocks_of, view_of
 from tests.domain.cases import world
 from tests.fakes import NOW
-from tests.messages import ASKED
 from tests.runs import a_plan, a_run
+from tests.subjects import ASKED
 from tests.test_render import HOSTILE
 
 ADA, ROBIN = "U0APPROVER", "U0REQUESTER"

@@ -11,7 +11,7 @@ from bot.domain.incident import Incident
 from bot.domain.publication import TEXT_CHARS, TITLE_CHARS, PublicStatus
 from bot.render import Renderer
 from bot.slack.usual import UsualTexts
-from tests.messages import INCIDENT
+from tests.subjects import INCIDENT
 
 NAMES = (*CAUSES, None)
 STATUSES = [status.value for status in PublicStatus]
