@@ -8,6 +8,14 @@ down_revision = None
 
 
 def upgrade() -> None:
+    _incidents()
+    _requests()
+    _triages()
+    _deliveries()
+    _timeline()
+
+
+def _incidents() -> None:
     op.create_table(
         "incidents",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -44,6 +52,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_incidents_due_at", "incidents", ["due_at"], unique=False)
     op.create_index("ix_incidents_status", "incidents", ["status", "id"], unique=False)
+
+
+def _requests() -> None:
     op.create_table(
         "requests",
         sa.Column("key", sa.String(length=200), nullable=False),
@@ -51,6 +62,9 @@ def upgrade() -> None:
         sa.Column("incident", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_requests")),
     )
+
+
+def _triages() -> None:
     op.create_table(
         "triages",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -60,6 +74,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_triages")),
     )
     op.create_index("ix_triages_target_at", "triages", ["target", "at"], unique=False)
+
+
+def _deliveries() -> None:
     op.create_table(
         "deliveries",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -88,6 +105,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_deliveries_order", "deliveries", ["incident", "destination", "state", "seq"], unique=False)
     op.create_index("ix_deliveries_waiting", "deliveries", ["state", "due_at"], unique=False)
+
+
+def _timeline() -> None:
     op.create_table(
         "timeline",
         sa.Column("incident", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
