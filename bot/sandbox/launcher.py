@@ -212,8 +212,9 @@ class Sandbox:
     async def settled(self) -> None:
         """Waits until the bot that is there is the story's own, and hears; raises TimeoutError."""
         async with self._telling:
-            if not self.slack.down:
-                await self.slack.wait_connected()
+            pass  # many may wait for the bot at once, but nobody while it is being exchanged
+        if not self.slack.down:
+            await self.slack.wait_connected()
 
     async def close(self) -> None:
         await self.stop_bot()

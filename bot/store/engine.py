@@ -15,6 +15,9 @@ _WAIT_S = 5
 # PostgreSQL ends a transaction in which nothing was asked for so long: a machine that has lost its power would hold its
 # locks for hours, and a lease would end in vain. Shorter than any lease.
 _IDLE_S = 10
+# A connection whose network has gone without a word is given up before a lease ends; the kernel's own patience is a
+# quarter of an hour. libpq's parameters, in seconds, but for the last in milliseconds: of what never arrived.
+_LOST = {"keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 
 
 def make_engine(url: str, *, connections: int = 5) -> AsyncEngine:
@@ -22,7 +25,7 @@ def make_engine(url: str, *, connections: int = 5) -> AsyncEngine:
     if not url.startswith("sqlite"):
         waits = {"lock_timeout": _WAIT_S, "statement_timeout": 30, "idle_in_transaction_session_timeout": _IDLE_S}
         options = " ".join(f"-c {name}={seconds}s" for name, seconds in waits.items())
-        connect = {"connect_timeout": _WAIT_S, "options": options}
+        connect = {"connect_timeout": _WAIT_S, "options": options, **_LOST}
         return create_async_engine(url, pool_size=connections, pool_pre_ping=True, connect_args=connect)
     engine = create_async_engine(url, pool_size=connections)
     prepare_sqlite(engine.sync_engine)
