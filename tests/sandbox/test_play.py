@@ -69,3 +69,17 @@ async def test_a_drill_sees_a_diagnosis_in_the_second_in_which_it_began() -> Non
         assert drill.diagnosed is not None
     finally:
         await sandbox.close()
+
+
+async def test_whoever_waits_for_a_bot_that_is_not_there_holds_nobody_up() -> None:
+    sandbox = Sandbox(AFTER.scenario)
+    await sandbox.start()
+    try:
+        waits = asyncio.create_task(sandbox.settled())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await sandbox.tell(BEFORE)
+        assert not waits.done()
+        waits.cancel()
+    finally:
+        await sandbox.close()
