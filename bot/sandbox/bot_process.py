@@ -11,9 +11,12 @@ import runpy
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import slack_sdk.socket_mode.aiohttp
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.sandbox.clock import MovedClock
@@ -42,6 +45,11 @@ def _woken() -> list[Wake]:
     return wakes
 
 
+def steady() -> None:
+    """Lets Slack's client see by a clock that nobody moves whether its connection lives: it would open another."""
+    vars(slack_sdk.socket_mode.aiohttp)["time"] = SimpleNamespace(time=time.monotonic)
+
+
 def _follow(clock: MovedClock, wakes: list[Wake]) -> None:
     """Until the sandbox is gone, without which the bot is not needed either.
 
@@ -62,6 +70,7 @@ def main() -> None:
     if ahead_s := float(sys.argv[1]):
         clock.move(ahead_s)
     if sys.argv[2:] == ["run"]:  # a command is over before the clock moves
+        steady()
         threading.Thread(target=_follow, args=(clock, wakes), name="clock", daemon=True).start()
     # each jump of the clock makes ticks due that have just begun; in a sandbox that is as it should be
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)

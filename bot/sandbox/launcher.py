@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _PORTS = range(12000, 32000)
 _STOP_S = 10
+# Within which a bot has started, also on a machine that is busy.
+_STARTED_S = 60
 # How often the command line is asked, which a busy database may refuse.
 _ASKED = 3
 
@@ -207,7 +209,7 @@ class Sandbox:
             if self._bot is not None and self.environment() != self._bot_environ:
                 await self.stop_bot()
                 await self.start_bot()
-                await self.slack.wait_connected()
+                await self.slack.wait_connected(_STARTED_S)
 
     async def settled(self) -> None:
         """Waits until the bot that is there is the story's own, and hears; raises TimeoutError."""

@@ -196,6 +196,20 @@ async def test_a_preview_covers_the_form_and_back_shows_what_was_typed(opened: O
     assert opened.sandbox.slack.workspace.views == {}
 
 
+async def test_a_button_stays_where_it_is_while_it_is_pressed(opened: Open) -> None:
+    page, bot = opened.page, opened.bot
+    actions = {"type": "actions", "elements": [BUTTON]}
+    await bot.client.chat_postMessage(channel="C0INCIDENTS", text="card", blocks=[actions])
+    await page.get_by_role("button", name="Update").hover()
+    await page.mouse.down()
+    await bot.client.chat_postMessage(channel="C0INCIDENTS", text="something else")
+    await page.wait_for_function("later.has('place')", timeout=5_000)
+    async with page.expect_response(re.compile(r"/use$"), timeout=5_000):
+        await page.mouse.up()
+    await expect(page.get_by_text("something else")).to_be_visible()
+    assert [one["actions"][0]["value"] for one in bot.seen] == ["i-1"]
+
+
 async def test_a_new_channel_appears_and_its_card_is_pinned_clicked_and_noted(opened: Open) -> None:
     page, bot, slack = opened.page, opened.bot, opened.sandbox.slack.workspace
     seen: list[dict[str, Any]] = bot.seen

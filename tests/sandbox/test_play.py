@@ -6,8 +6,10 @@ import time
 
 import aiohttp
 import pytest
+from slack_sdk.socket_mode import aiohttp as aiohttp_client
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.sandbox.bot_process import steady
 from bot.sandbox.clock import MovedClock
 from bot.sandbox.drill import Drill
 from bot.sandbox.launcher import Sandbox
@@ -83,3 +85,16 @@ async def test_whoever_waits_for_a_bot_that_is_not_there_holds_nobody_up() -> No
         waits.cancel()
     finally:
         await sandbox.close()
+
+
+async def test_a_clock_that_is_moved_does_not_make_the_bot_connect_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(aiohttp_client), "time", time)  # as it was, afterwards
+    steady()
+    clock, client = MovedClock(), aiohttp_client.SocketModeClient(app_token="xapp-none")
+    try:
+        client.last_ping_pong_time = vars(aiohttp_client)["time"].time()
+        clock.move(86_400)
+        assert not await client.is_ping_pong_failing()
+    finally:
+        clock.close()
+        await client.close()

@@ -216,7 +216,9 @@ async def test_a_drill_ends_with_a_score_and_a_postmortem() -> None:
         told = dict(
             zip(await score.locator("dt").all_inner_texts(), await score.locator("dd").all_inner_texts(), strict=True)
         )
-        assert told["declared after"] == told["diagnosed after"] == "less than a minute"
+        # in real time, which a busy machine takes
+        assert re.fullmatch(r"less than a minute|[1-4] min", told["declared after"])
+        assert re.fullmatch(r"less than a minute|[1-4] min", told["diagnosed after"])
         assert told["mitigated after"].endswith("min")
         assert told["resolved after"] == "not done"
         assert told["wrong remedies tried"] == "raise_timeout"

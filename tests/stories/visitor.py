@@ -39,16 +39,19 @@ class Visitor:
         self.clicked: set[str] = set()
 
     async def choose(self, story: str) -> None:
-        await self.page.get_by_label("What happens").select_option(story)
-        await expect(self.page.locator("#channel .banner")).to_have_count(0)
+        # until it has begun, for which the bot may start anew
+        async with self.page.expect_response(re.compile(r"/story$"), timeout=WAIT_MS):
+            await self.page.get_by_label("What happens").select_option(story)
 
     async def say(self, text: str) -> None:
         await self.page.get_by_label("Message", exact=True).fill(text)
         await self.page.locator("#say button").click()
 
     async def be(self, who: str) -> None:
-        await self.page.get_by_label("You are").select_option(label=who)
-        await expect(self.page.locator("#user option:checked")).to_have_text(who)
+        user = await self.page.locator("#user option").filter(has_text=who).get_attribute("value")
+        assert user is not None
+        await self.page.get_by_label("You are").select_option(user)
+        await expect(self.page.locator("body")).to_have_attribute("data-user", user)  # another page
 
     async def go(self, place: str) -> None:
         await self.page.locator("#side").get_by_role("link", name=re.compile(f"^{re.escape(place)}")).click()
@@ -138,7 +141,7 @@ class Visitor:
                 continue
             before = await self.channel.inner_html()
             await held.click()
-            for _ in range(100):
+            for _ in range(WAIT_MS // 100):
                 if await self.page.locator("dialog[open]").count() or await self.channel.inner_html() != before:
                     break
                 await asyncio.sleep(0.1)
@@ -174,6 +177,7 @@ async def visiting(name: str, *arguments: str) -> AsyncIterator[Visitor]:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=chromium, args=list(_QUIET))
             page = await browser.new_page(viewport=_WIDE)
+            page.context.set_default_timeout(WAIT_MS)
             faults: list[str] = []
             page.on("pageerror", lambda error: faults.append(str(error)))
             await page.goto(url)

@@ -39,7 +39,20 @@ const fill = (part, html) => { part.innerHTML = html; localise(part); };
 localise(document.body);
 
 const events = new EventSource(`/events?${new URLSearchParams(seat)}`);
-const follow = (name, act) => events.addEventListener(name, (event) => act(event.data));
+// what is pressed stays until it is released: the browser tells nobody of a click whose button was replaced in between
+let pressed = false;
+const later = new Map();
+const release = () => setTimeout(() => {
+  pressed = false;
+  for (const act of later.values()) act();
+  later.clear();
+});
+addEventListener("pointerdown", (event) => { pressed = event.target.closest("button, a") !== null; });
+for (const name of ["pointerup", "pointercancel", "blur"]) addEventListener(name, release);
+const follow = (name, act) => events.addEventListener(name, (event) => {
+  if (pressed) later.set(name, () => act(event.data));
+  else act(event.data);
+});
 follow("place", (html) => {
   const atEnd = channel.scrollHeight - channel.scrollTop - channel.clientHeight < 80;
   fill(channel, html);
