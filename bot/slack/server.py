@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 _RETRY_S = 5.0
 _HEARTBEAT_S = 10.0
+# The SDK opens another socket by itself where one has gone. It does so without a bound, though, and tries one address ever
+# again, which Slack has made for one use: after so long all is begun anew.
+_OPEN_WITHIN_S, _DEAF_S = 20.0, 30.0
 _ANOTHER_VERSION = "The bot does not understand this form, which another version of it has made. Open it anew."
 _KINDS = frozenset(
     {"command", "event_callback", "block_actions", "view_submission", "view_closed", "message_action", "shortcut"}
@@ -119,25 +122,37 @@ class SlackServer:
             await asyncio.sleep(_RETRY_S)
 
     async def stay_in_touch(self) -> None:
-        """Connects, and from then on looks every ten seconds whether Slack still answers, for ``/readyz``."""
+        """Connects, and from then on looks every ten seconds whether Slack answers, for ``/readyz``, and is heard."""
         await self.connect()
+        heard = time.monotonic()
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
+            if self._socket is None or await self._socket.client.is_connected():
+                heard = time.monotonic()
+            elif time.monotonic() - heard >= _DEAF_S:
+                logger.warning("the socket to Slack does not come back; another is opened")
+                await self.close()
+                await self.connect()
+                heard = time.monotonic()
             try:
                 await self.messenger.hello()
             except MessageError as error:
                 logger.warning("Slack does not answer: %s", error)
 
     async def close(self) -> None:
-        if self._socket is not None:
-            await self._socket.client.close()
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            await socket.client.close()
 
     async def _open_socket(self) -> None:
         token = self.settings.slack.app_token
         if token is None:
             return
-        if self._socket is None:
-            self._socket = AsyncSocketModeHandler(self.app, app_token=token.reveal(), web_client=self.messenger.client)
-            # as in messenger.web_client
-            self._socket.client.proxy = self.messenger.client.proxy
-        await self._socket.client.connect()
+        self._socket = AsyncSocketModeHandler(self.app, app_token=token.reveal(), web_client=self.messenger.client)
+        # as in messenger.web_client
+        self._socket.client.proxy = self.messenger.client.proxy
+        async with contextlib.AsyncExitStack() as unless_opened:
+            unless_opened.push_async_callback(self.close)
+            async with asyncio.timeout(_OPEN_WITHIN_S):
+                await self._socket.client.connect()
+            unless_opened.pop_all()

@@ -1,9 +1,18 @@
 """Slack replaces the bot's Socket Mode connection while people type: every command is answered, and once."""
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+from aiohttp import web
+
+from bot.configuration import load
 from bot.sandbox.launcher import Sandbox
 from bot.sandbox.scenario import load_scenarios
+from bot.serve import wired
+from bot.worlds import prober
+from tests.databases import copy_of, store_at
 
 COMMANDS, NOTICE_S = 30, 0.5
 
@@ -28,4 +37,38 @@ async def test_no_command_is_lost_or_answered_twice_while_slack_refreshes_its_co
         assert len(slack.messages) == COMMANDS
         assert {one.only_for for one in slack.messages} == {"U0REQUESTER"}
     finally:
+        await sandbox.close()
+
+
+async def test_a_socket_that_does_not_come_back_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    for name, seconds in {"_HEARTBEAT_S": 0.1, "_DEAF_S": 0.5, "_OPEN_WITHIN_S": 1.0, "_RETRY_S": 0.1}.items():
+        monkeypatch.setattr(f"bot.slack.server.{name}", seconds)
+    sandbox = Sandbox(load_scenarios()["all is well"])
+    await sandbox.start()
+    settings, store = load(sandbox.environment()), store_at(copy_of("SQLite", tmp_path, request))
+    sockets = sandbox.slack._sockets
+    hold, refused = sockets.hold, asyncio.Event()
+
+    async def refuses_once(request: web.Request, changed: Callable[[], None]) -> web.WebSocketResponse:
+        monkeypatch.setattr(sockets, "hold", hold)
+        refused.set()
+        raise web.HTTPServiceUnavailable
+
+    try:
+        async with prober(settings) as asks:
+            slack = wired(settings, asks, store).slack
+            in_touch = asyncio.create_task(slack.stay_in_touch())
+            await sandbox.slack.wait_connected()
+            monkeypatch.setattr(sockets, "hold", refuses_once)
+            sockets.cut()
+            async with asyncio.timeout(25):
+                await refused.wait()
+                await sandbox.slack.wait_connected(25)
+            await sandbox.slack.workspace.command("help")
+            in_touch.cancel()
+            await slack.close()
+    finally:
+        await store.close()
         await sandbox.close()

@@ -91,7 +91,7 @@ async def test_another_token_is_refused_for_all_but_api_test(slack: Slack, token
 
 async def test_only_the_app_token_opens_connections(slack: Slack) -> None:
     opened = await slack.client.apps_connections_open(app_token=APP_TOKEN)
-    assert opened["url"] == slack.url.replace("http", "ws") + "/link"
+    assert opened["url"].startswith(slack.url.replace("http", "ws") + "/link?ticket=")
     assert (await refused(slack.client.apps_connections_open(app_token=BOT_TOKEN)))["error"] == "invalid_auth"
 
 

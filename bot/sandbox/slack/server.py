@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -42,6 +43,7 @@ class SlackServer:
         self._down = False
         self._world = world
         self._sockets = SocketMode()
+        self._tickets: set[str] = set()
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=50_000_000, middlewares=[self._outage])
@@ -139,14 +141,21 @@ class SlackServer:
         if method == "apps.connections.open":
             if token != APP_TOKEN:
                 raise SlackRefusal("invalid_auth" if token else "not_authed")
-            return {"url": self.workspace.base_url.replace("http", "ws", 1) + "/link"}
+            ticket = secrets.token_hex(8)
+            self._tickets.add(ticket)
+            return {"url": f"{self.workspace.base_url.replace('http', 'ws', 1)}/link?ticket={ticket}"}
         if method not in METHODS:
             raise SlackRefusal("unknown_method", req_method=method)
         if method != "api.test" and token != BOT_TOKEN:
             raise SlackRefusal("invalid_auth" if token else "not_authed")
         return call(self.workspace, method, arguments)
 
-    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        """Each address that the bot was told is for one use."""
+        ticket = request.query.get("ticket", "")
+        if ticket not in self._tickets:
+            return web.Response(status=404)
+        self._tickets.remove(ticket)
         return await self._sockets.hold(request, self.workspace.changed)
 
     async def _response(self, request: web.Request) -> web.StreamResponse:
