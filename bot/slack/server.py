@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 _RETRY_S = 5.0
 _HEARTBEAT_S = 10.0
-# The SDK opens another socket by itself where one has gone. It does so without a bound, though, and tries one address ever
-# again, which Slack has made for one use: after so long all is begun anew.
+# The SDK opens another socket by itself where one has gone. It does so without a bound, though, and tries one address
+# ever again, which Slack has made for one use: after so long all is begun anew.
 _OPEN_WITHIN_S, _DEAF_S = 20.0, 30.0
 _ANOTHER_VERSION = "The bot does not understand this form, which another version of it has made. Open it anew."
 _KINDS = frozenset(
