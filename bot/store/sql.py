@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 _PREPARED_WITHIN_S = 1.8
 # As long as SQLAlchemy lets PostgreSQL's writers wait for a connection.
 _TURN_WITHIN_S = 30
+# Longer than PostgreSQL lets a statement take (engine.py): it counts where nobody answers who could end one.
+_ANSWERED_WITHIN_S = 35.0
 # What nobody waits for is tried again so often.
 _AGAIN_S = 1.0
 # Slack repeats an event for an hour, and a form may stay open over a weekend; a triage is told of in a postmortem.
@@ -206,7 +208,7 @@ class SqlStore(
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
         with _translated():
             await self._wait()
-            async with self._in_turn(), self.engine.begin() as connection:
+            async with self._in_turn(), asyncio.timeout(_ANSWERED_WITHIN_S), self.engine.begin() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -226,7 +228,7 @@ class SqlStore(
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
         with _translated():
             await self._wait()
-            async with self.engine.connect() as connection:
+            async with asyncio.timeout(_ANSWERED_WITHIN_S), self.engine.connect() as connection:
                 yield await connection.execution_options(reads_only=True)
 
 

@@ -2,18 +2,25 @@
 
 import asyncio
 import os
+import signal
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import text
 
+from bot.errors import StoreError
 from bot.handlers.driving import _LEASE_S
 from bot.store.engine import make_engine
-from tests.databases import copy_of
+from bot.store.sql import SqlStore
+from tests.databases import copy_of, store_at
+from tests.domain.incidents import declaring
+from tests.fakes import NOW
 from tests.upstreams import connected
 
+Act = Callable[[SqlStore], Awaitable[object]]
 _OPTIONS = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
 
 
@@ -53,3 +60,27 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write(data)
         await writer.drain()
     writer.close()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [lambda store: store.incident(1), lambda store: store.create(declaring(), now=NOW, request="view:0")],
+    ids=["read", "write"],
+)
+async def test_a_database_that_stops_answering_holds_nobody_for_ever(
+    act: Act, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine takes what is sent, and the network is well: nothing but the bot's own clock ends the wait."""
+    monkeypatch.setattr("bot.store.sql._ANSWERED_WITHIN_S", 0.5)
+    store = store_at(copy_of("PostgreSQL", tmp_path, request))
+    async with store.engine.connect() as connection:
+        stopped = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(20):
+            with pytest.raises(StoreError, match="cannot be used just now"):
+                await act(store)
+            await act(store)  # by another connection
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+        await store.close()
