@@ -27,7 +27,8 @@ _LEASE_S = 45.0
 _FILES_LEASE_S = 660.0
 # Between the last moment to send and the first at which another process may.
 _LEASE_MARGIN_S = 3.0
-_FIRST_RETRY_S, _LONGEST_RETRY_S = 2.0, 300.0
+# What goes to people is there soon after Slack is; a file, or a public page, need not be.
+_FIRST_RETRY_S, _LONGEST_RETRY_S, _LONGEST_RETRY_APART_S = 2.0, 30.0, 300.0
 # Slack's words for a channel that takes nothing: is_inactive is what chat.update says of an archived one.
 _UNREACHABLE_PLACES = frozenset(
     {"not_in_channel", "channel_not_found", "is_archived", "is_inactive", "restricted_action"}
@@ -132,21 +133,21 @@ class DeliveryHandler:
     async def send_some(self, lane: Lane | None = None) -> int:
         """Sends what is due in ``lane`` (None: in all), at most a batch; how many there were."""
         lease_s = _FILES_LEASE_S if lane is not None and lane.destination == FILES else _LEASE_S
+        # from before the claim: the database may answer late, and the lease counts from when it was written
+        until = asyncio.get_running_loop().time() + lease_s - _LEASE_MARGIN_S
         claimed = await self.store.claim(self.clock.now(), limit=_BATCH, lease_s=lease_s, lane=lane)
-        ended = await asyncio.gather(
-            *(self._deliver(delivery, lease_s) for delivery in claimed), return_exceptions=True
-        )
+        ended = await asyncio.gather(*(self._deliver(delivery, until) for delivery in claimed), return_exceptions=True)
         for error in ended:
             if isinstance(error, BaseException):
                 raise error
         return len(claimed)
 
-    async def _deliver(self, delivery: Delivery, lease_s: float) -> None:
-        """One attempt; how it ended is written down."""
+    async def _deliver(self, delivery: Delivery, until: float) -> None:
+        """One attempt, until then by the event loop's clock; how it ended is written down."""
         note(incident=delivery.incident, delivery=delivery.id)
         try:
             # a process that stood still for longer than its lease must not send what another has sent meanwhile
-            async with asyncio.timeout(lease_s - _LEASE_MARGIN_S):
+            async with asyncio.timeout_at(until):
                 version = await self._public_version(delivery)
                 ref = await self._sender.send(delivery)
         except TimeoutError:
@@ -208,7 +209,9 @@ class DeliveryHandler:
             await self._tell_instead(delivery, error)
 
     async def _again(self, delivery: Delivery, why: str, *, unsure: bool) -> None:
-        pause_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** min(delivery.attempts - 1, 10))
+        to = delivery.message.to
+        longest_s = _LONGEST_RETRY_APART_S if to in (FILES, FOLDER) or to.startswith(STATUS) else _LONGEST_RETRY_S
+        pause_s = min(longest_s, _FIRST_RETRY_S * 2 ** min(delivery.attempts - 1, 10))
         # not all at once when what was down comes back
         pause_s *= random.uniform(0.5, 1.0)  # noqa: S311 - nothing to be guessed
         logger.warning("delivery %s is tried again in %.0f s: %s", delivery.id, pause_s, why)

@@ -2,13 +2,16 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.domain import acts
 from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
+from bot.domain.incident import FILES, HOME, PAGER
 from bot.domain.policy import Policy
 from bot.handlers import delivery as delivering
 from bot.handlers.incident import IncidentHandler
@@ -55,6 +58,45 @@ async def test_what_is_not_sent_within_its_lease_is_given_back_and_sent_once(
     assert len(world.said("INC-1")) == len({one.ts for one in world.said("INC-1")})
     cards = [one for one in world.slack.messages if "*Incident commander*" in one.all_text]
     assert len(cards) == 1
+
+
+async def test_a_claim_that_is_answered_late_leaves_less_time_to_send(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "_LEASE_S", delivering._LEASE_MARGIN_S + 0.2)
+    await world.declare()
+    claim = world.store.claim
+
+    async def late(*given: Any, **more: Any) -> Any:
+        claimed = await claim(*given, **more)
+        await asyncio.sleep(0.3)
+        return claimed
+
+    monkeypatch.setattr(world.store, "claim", late)
+    assert await world.deliveries.send_some()
+    assert world.slack.messages == [], "another process may send it by now"
+    monkeypatch.undo()
+    await world.settle()
+    assert len([one for one in world.slack.messages if "*Incident commander*" in one.all_text]) == 1
+
+
+@pytest.mark.parametrize(("to", "longest_s"), [(HOME, 30), (ROBIN, 30), (PAGER, 30), (FILES, 300), ("status:one", 300)])
+async def test_what_people_wait_for_is_tried_again_soon_however_long_slack_was_away(
+    world: World, to: str, longest_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.declare()
+    (claimed, *_) = await world.store.claim(world.clock.now(), limit=10, lease_s=60)
+    tried = replace(claimed, attempts=50, message=replace(claimed.message, to=to))
+    pauses: list[float] = []
+
+    async def later(_: Any, at: datetime, *given: Any, **more: Any) -> None:
+        pauses.append((at - world.clock.now()).total_seconds())
+
+    monkeypatch.setattr(world.store, "later", later)
+    for _ in range(50):
+        await world.deliveries._again(tried, "Slack is away", unsure=True)
+    assert longest_s / 2 <= min(pauses) <= max(pauses) <= longest_s
+    assert max(pauses) > min(pauses), "not all at once"
 
 
 @pytest.mark.parametrize("by_url", [True, False], ids=["by response_url", "by the Web API"])
