@@ -5,6 +5,7 @@ Points are those of ``story``. Between two of them a process begins at most one 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -19,6 +20,7 @@ from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
 from bot.domain.objects import within
 from bot.domain.runs import REVERT, WORKED_ON, Outcome, State
+from bot.errors import StoreError
 from bot.handlers import applying, planning
 from bot.handlers.mitigation import Asked
 from bot.running import Bot
@@ -212,11 +214,13 @@ async def _settled(bot: Bot) -> None:
     while True:
         bot.driver.drive()
         bot.deliveries.wake()
-        runs = [
-            run for incident in await bot.store.listed(open_only=True, limit=10) for run in await _of(bot, incident)
-        ]
-        if not await bot.store.waiting() and not any(run.state in WORKED_ON for run in runs):
-            return
+        # a process that stood still has lost what it had open, as the bot's own ticks would be told
+        with contextlib.suppress(StoreError):
+            runs = [
+                run for incident in await bot.store.listed(open_only=True, limit=10) for run in await _of(bot, incident)
+            ]
+            if not await bot.store.waiting() and not any(run.state in WORKED_ON for run in runs):
+                return
         await asyncio.sleep(_TICK_S)
 
 
