@@ -1,4 +1,4 @@
-"""Slack replaces the bot's Socket Mode connection while people type: every command is answered, and once."""
+"""The bot's Socket Mode connection is replaced, or lost, while people type: every command is answered, and once."""
 
 import asyncio
 from collections.abc import Callable
@@ -66,7 +66,10 @@ async def test_a_socket_that_does_not_come_back_is_replaced(
             async with asyncio.timeout(25):
                 await refused.wait()
                 await sandbox.slack.wait_connected(25)
-            await sandbox.slack.workspace.command("help")
+            workspace = sandbox.slack.workspace
+            await workspace.command("help")
+            await workspace.wait_for(lambda: workspace.messages)
+            assert [one.only_for for one in workspace.messages] == ["U0REQUESTER"]
             in_touch.cancel()
             await slack.close()
     finally:
