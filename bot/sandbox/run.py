@@ -17,7 +17,6 @@ FIRST_STORY = "rate limited"
 USUAL_PORT = 8765
 # A rollout that people can follow pod by pod.
 _ROLLOUT_S = 6.0
-_ACK_S = 10.0
 # What the people of the workspace may do, and everything at a pace that can be watched.
 _CONFIG = {
     "components": ["Chat", "Search"],
@@ -41,8 +40,6 @@ def playing(story: Story, stories: Mapping[str, Story]) -> Play:
     sandbox = Sandbox(story.scenario, clock=MovedClock())
     sandbox.world.rollout_s = _ROLLOUT_S
     sandbox.slack.pace = True
-    # Slack's own three seconds are for a bot that has a machine to itself; a second try comes within the trigger's, too
-    sandbox.slack.ack_s, sandbox.slack.workspace.trigger_s = _ACK_S, 4 * _ACK_S
     file = sandbox.folder / "bot.yaml"
     page = {"name": "Sandbox", "url": sandbox.bot_url}
     file.write_text(yaml.safe_dump({**_CONFIG, "status_page": page}), encoding="utf-8")

@@ -141,7 +141,7 @@ class Visitor:
                 continue
             before = await self.channel.inner_html()
             await held.click()
-            for _ in range(WAIT_MS // 100):
+            for _ in range(100):
                 if await self.page.locator("dialog[open]").count() or await self.channel.inner_html() != before:
                     break
                 await asyncio.sleep(0.1)
