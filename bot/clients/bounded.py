@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -48,13 +49,17 @@ class BoundedSession(requests.Session):
         # the way of requests to read NO_PROXY changes the environment for a moment, for all threads
         if proxy := proxy_for(url, self._network):
             options["proxies"] = {"http": proxy, "https": proxy}
-        response = super().request(method, url, **{**options, "stream": True, "allow_redirects": False})
-        body = b"".join(self._chunks(response))
+        # closed whatever becomes of it: a session that ends knows nothing of a connection that is in use
+        with super().request(method, url, **{**options, "stream": True, "allow_redirects": False}) as response:
+            body = b"".join(self._chunks(response))
         if self.late:
             raise requests.Timeout
         self.last_status, self.last_body = response.status_code, body
         response._content = body
         return response
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nowhere: requests would read an address that nobody is to follow, and fail where it is none."""
 
     def close(self) -> None:
         self._watchdog.cancel()
@@ -66,7 +71,6 @@ class BoundedSession(requests.Session):
         for chunk in response.iter_content(65_536):
             held += len(chunk)
             if held > self._limit_bytes:
-                response.close()
                 raise OverLimit
             yield chunk
 
@@ -80,9 +84,12 @@ class _WatchedAdapter(HTTPAdapter):
 
     def __init__(self) -> None:
         self._opened: list[Any] = []
+        self._is_cut = False
         super().__init__(max_retries=0)
 
     def cut(self) -> None:
+        """Shuts what is open, and whatever opens later: a name may have been looked up until now."""
+        self._is_cut = True
         for opened in list(self._opened):
             held = opened if isinstance(opened, socket.socket) else opened.sock
             if held is not None:
@@ -90,29 +97,40 @@ class _WatchedAdapter(HTTPAdapter):
                     # not SSLSocket's own, which changes what the reading thread is using
                     socket.socket.shutdown(held, socket.SHUT_RDWR)
 
+    def close(self) -> None:
+        super().close()
+        # the pools that are forgotten by that leave their connections to the garbage collector
+        for opened in self._opened:
+            opened.close()
+
+    def _watched(self, opened: Any) -> None:
+        self._opened.append(opened)
+        if self._is_cut:
+            self.cut()
+
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = _watched_pools(self._opened)
+        self.poolmanager.pool_classes_by_scheme = _watched_pools(self._watched)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = _watched_pools(self._opened)
+        manager.pool_classes_by_scheme = _watched_pools(self._watched)
         return manager
 
 
-def _watched_pools(opened: list[Any]) -> dict[str, Any]:
+def _watched_pools(watched: Callable[[Any], None]) -> dict[str, Any]:
     class Plain(HTTPConnection):
         def connect(self) -> None:
-            opened.append(self)
+            watched(self)
             super().connect()
             # the connection lets go of its socket while an answer is still read from it
-            opened.append(self.sock)
+            watched(self.sock)
 
     class Secure(HTTPSConnection):
         def connect(self) -> None:
-            opened.append(self)
+            watched(self)
             super().connect()
-            opened.append(self.sock)
+            watched(self.sock)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain

@@ -80,7 +80,10 @@ class PrometheusMetrics:
             except PrometheusApiClientException:
                 # its text holds the whole body
                 raise _refused(session.last_status, session.last_body) from None
-            except (json.JSONDecodeError, KeyError, TypeError, requests.exceptions.JSONDecodeError) as error:
+            except (
+                *(json.JSONDecodeError, KeyError, TypeError),
+                *(requests.exceptions.JSONDecodeError, requests.exceptions.ContentDecodingError),
+            ) as error:
                 raise _nonsense() from error
             except (requests.RequestException, HTTPError, OSError) as error:
                 if session.late:

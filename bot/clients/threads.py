@@ -30,3 +30,6 @@ def _call(future: "Future[Any]", fn: Callable[..., Any], args: tuple[Any, ...], 
         future.set_exception(error)
     else:
         future.set_result(result)
+    finally:
+        # the traceback of an error knows this frame, and the frame the error: what it holds would wait to be collected
+        del future

@@ -1,6 +1,8 @@
 """The Prometheus client against servers that misbehave."""
 
 import asyncio
+import contextlib
+import gc
 import json
 import math
 import threading
@@ -10,6 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from urllib3.connection import HTTPConnection
 
 from bot.clients.prometheus import PrometheusMetrics
 from bot.configuration import load
@@ -53,7 +56,7 @@ def vector(value: str) -> bytes:
 
 
 async def _hang(writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(3)
+    await asyncio.Event().wait()
 
 
 async def _drip_body(writer: asyncio.StreamWriter) -> None:
@@ -62,7 +65,7 @@ async def _drip_body(writer: asyncio.StreamWriter) -> None:
 
 
 async def _drip(writer: asyncio.StreamWriter) -> None:
-    for _ in range(60):
+    while True:
         writer.write(b"x")
         await writer.drain()
         await asyncio.sleep(0.05)
@@ -75,15 +78,21 @@ async def _flood(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
+async def ended(before: set[threading.Thread]) -> None:
+    """Waits until there are no threads but those ``before``."""
+    given_up_at = time.monotonic() + 30
+    while set(threading.enumerate()) - before:
+        assert time.monotonic() < given_up_at
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("speak", [_hang, _drip_body, _drip], ids=["hang", "drip of a body", "drip of a head"])
 async def test_what_does_not_end_is_ended_and_so_is_its_thread(speak: Speak) -> None:
     async with speaking(speak) as metrics:
-        before, begin = set(threading.enumerate()), time.monotonic()
+        before = set(threading.enumerate())
         with pytest.raises(Unreachable, match=r"within 0\.4 s"):
             await metrics.query("up", timeout_s=0.4)
-        while set(threading.enumerate()) - before:
-            assert time.monotonic() - begin < 1.5
-            await asyncio.sleep(0.01)
+        await ended(before)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +101,8 @@ async def test_what_does_not_end_is_ended_and_so_is_its_thread(speak: Speak) -> 
         (whole(401, b"no"), LoginExpired, "PROMETHEUS_TOKEN"),
         (whole(403, b"no"), Forbidden, "forbidden: query Prometheus"),
         (whole(302, b"", "Location: http://127.0.0.1:9/"), BadAnswer, "redirects"),
+        (whole(302, b"", "Location: http://[x/"), BadAnswer, "redirects"),
+        (whole(200, b"no", "Content-Encoding: gzip"), BadAnswer, "not Prometheus"),
         (whole(200, b"<html>Sign in</html>"), BadAnswer, "not Prometheus"),
         (whole(200, b"[]"), BadAnswer, "not Prometheus"),
         (whole(200, b'{"data": {"result": [{"metric": 3}]}}'), BadAnswer, "not Prometheus"),
@@ -108,6 +119,53 @@ async def test_a_bad_answer_is_one_sentence_without_the_token(
             await metrics.query("up", timeout_s=3)
     assert TOKEN not in repr(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"500 X\r\nContent-Length: 2", b"no"),
+        (b"200 X\r\nContent-Length: 2", b"no"),
+        (b"302 X\r\nContent-Length: 2\r\nLocation: http://\xff\xfe/", b"no"),
+        (b"200 X\r\nContent-Length: 500000\r\nContent-Encoding: gzip", b"x" * 70_000),
+        (b"200 X\r\nContent-Length: 500000", b"x" * 200_000),
+    ],
+    ids=["an error", "not JSON", "nowhere", "not gzip", "too much"],
+)
+async def test_a_connection_is_closed_whatever_came_over_it(head: bytes, body: bytes) -> None:
+    closed = asyncio.Event()
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + head + b"\r\n\r\n" + body)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        closed.set()
+
+    gc.disable()  # what waits to be collected is still open
+    try:
+        async with connected(once) as port, asyncio.timeout(30):
+            target = load({"PROMETHEUS_URL": f"http://127.0.0.1:{port}"}).target("default")
+            with pytest.raises(BadAnswer):
+                await PrometheusMetrics(target.prometheus, Network(), 100_000).query("up", timeout_s=20)
+            await closed.wait()
+    finally:
+        gc.enable()
+
+
+async def test_what_is_late_before_it_is_connected_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = HTTPConnection.connect
+
+    def late(connection: HTTPConnection) -> None:
+        time.sleep(0.5)  # as a name that is looked up does
+        connect(connection)
+
+    monkeypatch.setattr(HTTPConnection, "connect", late)
+    async with speaking(_drip) as metrics:
+        before = set(threading.enumerate())
+        with pytest.raises(Unreachable, match=r"within 0\.2 s"):
+            await metrics.query("up", timeout_s=0.2)
+        await ended(before)
 
 
 async def test_a_closed_port_is_unreachable() -> None:
