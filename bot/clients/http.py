@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -57,12 +57,15 @@ class _Progress:
     headers: Mapping[str, str] | None = None
     body: bytearray | None = None
     first_byte_ms: int | None = None
+    connecting: Any = None
+    """What httpcore has opened and not taken as a connection of its own yet."""
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        del info
         step = event.partition(".")[2]
         if step in ("connect_tcp.started", "connect_unix_socket.started"):
             self.connected_anew = True
+        elif step in ("connect_tcp.complete", "connect_unix_socket.complete"):
+            self.connecting = info["return_value"]
         elif step == "start_tls.started":
             self.stage = _Stage.TLS
         elif step == "start_tls.complete":
@@ -70,6 +73,7 @@ class _Progress:
             inner = not self.tunnelled or not event.startswith("connection.")
             self.stage = _Stage.ASKING if inner else _Stage.CONNECT
         elif step == "send_request_headers.started":
+            self.connecting = None
             # the first request of a new tunnel is the CONNECT itself: still connecting
             opens_tunnel = self.tunnelled and self.connected_anew and self.stage is _Stage.CONNECT
             self.stage = _Stage.CONNECT if opens_tunnel else _Stage.ASKING
@@ -136,9 +140,6 @@ class HttpClient:
         try:
             async with asyncio.timeout(timeout_s):
                 failure = await self._look_up(request.url, progress)
-                # httpcore closes a socket that it gave up itself, but not one whose handshake is cancelled: be first
-                left_s = timeout_s - (time.monotonic() - progress.began)
-                request.extensions = {**request.extensions, "timeout": {"connect": max(left_s * 0.97, 0.001)}}
                 failure = failure or await self._ask(request, progress)
                 if failure is Failure.CONNECT and method == "GET" and not progress.connected_anew:
                     failure = await self._ask(request, progress)
@@ -176,6 +177,10 @@ class HttpClient:
                 await response.aclose()
         except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError) as error:
             return _failure_of(error, progress)
+        finally:
+            if progress.connecting is not None:
+                # httpcore leaves what it has opened where the handshake is cancelled
+                await progress.connecting.aclose()
 
     async def _read(self, response: httpx.Response, progress: _Progress) -> Failure | None:
         progress.stage = _Stage.ANSWERING
@@ -203,15 +208,8 @@ class _Routes(httpx.AsyncBaseTransport):
 
     def __init__(self, network: Network) -> None:
         trusted = trust(network.ca_file)
-        self._network = network
+        self._network, self._trusted = network, trusted
         self._direct = httpx.AsyncHTTPTransport(verify=trusted, trust_env=False)
-        self._proxies = {
-            proxy: httpx.AsyncHTTPTransport(
-                verify=trusted, trust_env=False, proxy=httpx.Proxy(proxy, ssl_context=_proxy_trust(proxy, trusted))
-            )
-            for proxy in (network.http_proxy, network.https_proxy)
-            if proxy is not None
-        }
 
     def proxied(self, url: httpx.URL) -> bool:
         return proxy_for(str(url), self._network) is not None
@@ -221,12 +219,41 @@ class _Routes(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         proxy = proxy_for(str(request.url), self._network)
-        transport = self._direct if proxy is None else self._proxies[proxy]
-        return await transport.handle_async_request(request)
+        if proxy is None:
+            return await self._direct.handle_async_request(request)
+        # of its own: httpcore never gives up a tunnel that failed, and after a hundred of them asks nothing any more
+        transport = httpx.AsyncHTTPTransport(
+            verify=self._trusted,
+            trust_env=False,
+            proxy=httpx.Proxy(proxy, ssl_context=self._trusted if proxy.startswith("https:") else None),
+        )
+        try:
+            response = await transport.handle_async_request(request)
+        except BaseException:
+            await transport.aclose()
+            raise
+        response.stream = _Last(response.stream, transport)
+        return response
 
     async def aclose(self) -> None:
-        for transport in (self._direct, *self._proxies.values()):
-            await transport.aclose()
+        await self._direct.aclose()
+
+
+class _Last(httpx.AsyncByteStream):
+    """A body with which its transport ends."""
+
+    def __init__(self, body: Any, transport: httpx.AsyncHTTPTransport) -> None:
+        self._body, self._transport = body, transport
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._body:
+            yield part
+
+    async def aclose(self) -> None:
+        try:
+            await self._body.aclose()
+        finally:
+            await self._transport.aclose()
 
 
 def _failure_of(error: Exception, progress: _Progress) -> Failure | None:
@@ -264,10 +291,6 @@ def _decompress(progress: _Progress, encoding: str, limit: int) -> bool:
         return False
     progress.body = bytearray(unpacked[:limit])
     return unpacking.eof and len(unpacked) <= limit
-
-
-def _proxy_trust(url: str, trusted: ssl.SSLContext) -> ssl.SSLContext | None:
-    return trusted if url.startswith("https:") else None
 
 
 def _is_address(host: str) -> bool:
