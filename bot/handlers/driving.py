@@ -109,9 +109,10 @@ class Driver:
         except Conflict:
             logger.warning("%s %s was changed by another process", run.remedy, run.id)
         finally:
-            if not work.done():
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
+            under_way = work.cancel()
+            # also where it has ended: it may have failed in the moment in which the run was lost
+            await asyncio.gather(work, return_exceptions=True)
+            if under_way:
                 await self._given_back(run, 0.0)
 
     async def _renewed(self, run: Run) -> bool:

@@ -1,5 +1,6 @@
 """Postmortems: drafted from the record whenever they are shown, written and published by people, reminded of."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -138,26 +139,27 @@ class PostmortemHandler:
         if world is None or metrics is None:
             return Failed(why="Prometheus is not configured")
         start, end = begun(incident), ended(incident) or self.clock.now()
-        lasted_s = max(60, round((end - start).total_seconds()))
+        lasted_s = max(60.0, (end - start).total_seconds())
         settings, objective = world.target.prometheus, self.policy.afterwards.objective
 
-        async def counted(counter: str, span_s: int) -> float | None:
-            query = f"sum(increase({counter}[{span_s}s]))"
+        asked = [(settings.requests, lasted_s), (settings.errors, lasted_s)]
+        if objective is not None:
+            asked.append((settings.requests, objective.window.total_seconds()))
+
+        async def counted(counter: str, span_s: float) -> float | None:
+            query = f"sum(increase({counter}[{round(span_s)}s]))"
             found = await metrics.query_range(query, start=end, end=end, step_s=60, timeout_s=_QUERY_S)
             return next((value for series in found for _, value in series.points if value == value), None)
 
         try:
-            requests = await counted(settings.requests, lasted_s)
-            errors = await counted(settings.errors, lasted_s)
-            window = None
-            if objective is not None:
-                window = await counted(settings.requests, round(objective.window.total_seconds()))
+            # at once: one after the other, those that hang would take longer than there is to publish it
+            requests, errors, *window = await asyncio.gather(*(counted(*one) for one in asked))
         except UpstreamError as error:
             return Failed(why=str(error))
         if requests is None:
             return Failed(why="Prometheus has nothing of that time any more")
         # a counter that nothing was counted in is not there
-        return Failed(requests=requests, errors=errors or 0.0, window_requests=window)
+        return Failed(requests=requests, errors=errors or 0.0, window_requests=window[0] if window else None)
 
 
 def reminded(

@@ -1,5 +1,6 @@
 """The files of a postmortem: its Markdown, and the charts that it shows."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -28,8 +29,8 @@ class Publisher:
 
     async def files(self, incident: Incident, version: int) -> Sequence[File]:
         """The Markdown and its charts; raises BotError."""
-        drafted = await self.handler.draft(incident.id, version)
-        pictures = await self._pictures(drafted)
+        # at once: one after the other, a Prometheus that hangs would take longer than there is to publish it
+        drafted, pictures = await asyncio.gather(self.handler.draft(incident.id, version), self._pictures(incident))
         shown = replace(drafted, pictures=[one.name for one in pictures])
         name = f"{incident.name}-postmortem.md" if not version else f"{incident.name}-postmortem-v{version}.md"
         title = f"Postmortem of {incident.name}"
@@ -39,9 +40,9 @@ class Publisher:
         """Raises TemplateError."""
         return rendered("postmortem.md", {"draft": drafted, "incident": drafted.incident}, folder=self.templates)
 
-    async def _pictures(self, drafted: Draft) -> list[File]:
+    async def _pictures(self, incident: Incident) -> list[File]:
         """None where Prometheus has nothing to draw: a postmortem does not wait for it."""
-        incident, world = drafted.incident, self.handler.prober.worlds.get(drafted.incident.target)
+        world = self.handler.prober.worlds.get(incident.target)
         if world is None or world.metrics is None:
             return []
         start = begun(incident) - _AROUND
@@ -49,12 +50,14 @@ class Publisher:
         step_s = max(30.0, (end - start).total_seconds() / _POINTS)
         settings = world.target.prometheus
         try:
-            series = [
-                await world.metrics.query_range(
-                    f"sum(rate({counter}[5m]))", start=start, end=end, step_s=step_s, timeout_s=_QUERY_S
+            series = await asyncio.gather(
+                *(
+                    world.metrics.query_range(
+                        f"sum(rate({counter}[5m]))", start=start, end=end, step_s=step_s, timeout_s=_QUERY_S
+                    )
+                    for counter in (settings.errors, settings.requests)
                 )
-                for counter in (settings.errors, settings.requests)
-            ]
+            )
             errors, requests = ([point for one in held for point in one.points] for held in series)
             shares = [(point.at, 100 * point.ratio) for point in history(errors, requests)]
             if not shares:

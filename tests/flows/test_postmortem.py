@@ -1,18 +1,23 @@
 """Postmortems through Slack: drafted when an incident ends, written by people, published once, reminded of."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bot.clients.charts import ChartProcess
 from bot.domain.incident import Incident
-from bot.domain.policy import Afterwards, Policy
+from bot.domain.policy import Afterwards, Objective, Policy
 from bot.domain.postmortem import PostmortemState
+from bot.handlers.publishing import Publisher
+from bot.ports import Series
 from bot.sandbox.slack import Message, View
 from tests.databases import copy_of
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, FakeMetrics
 from tests.flows.desk import HERE, ROBIN, Desk, desk_at
 from tests.flows.test_incident_answers import ADA
 from tests.flows.test_incidents import form
@@ -198,3 +203,22 @@ async def reminders(desk: Review, incident: Incident, days: int) -> int:
     while await replace(desk.bot.deliveries, clock=clock).send_some():
         pass
     return len([one for one in desk.slack.messages if "working days after it ended" in one.text])
+
+
+async def test_prometheus_is_asked_everything_at_once(desk: Review) -> None:
+    """One after the other, questions that hang would take longer than a file has to be sent."""
+    incident, together = await desk.ended(), asyncio.Barrier(5)
+
+    class Together(FakeMetrics):
+        async def query_range(self, promql: str, **asked: Any) -> Sequence[Series]:
+            async with asyncio.timeout(30):
+                await together.wait()
+            return await super().query_range(promql, **asked)
+
+    handler, metrics = desk.bot.postmortems, Together()
+    worlds = {name: replace(world, metrics=metrics) for name, world in handler.prober.worlds.items()}
+    policy = replace(handler.policy, afterwards=replace(handler.policy.afterwards, objective=Objective(share=0.999)))
+    asking = replace(handler, policy=policy, prober=replace(handler.prober, worlds=worlds))
+    files = await Publisher(handler=asking, charts=ChartProcess(), templates=None).files(incident, 0)
+    assert [one.name for one in files] == ["INC-1-postmortem.md"]
+    assert len(metrics.asked) == 5

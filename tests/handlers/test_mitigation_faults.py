@@ -1,6 +1,7 @@
 """What a hostile look at mitigations has found: a warning that was missing, and changes that came too late."""
 
 import asyncio
+import gc
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from bot.domain.ledger import revertible
 from bot.domain.policy import Mitigations
 from bot.domain.runs import Outcome, Run, State
 from bot.domain.workload import template
-from bot.errors import BadAnswer, LoginExpired, Unreachable
+from bot.errors import BadAnswer, LoginExpired, StoreError, Unreachable
 from bot.handlers.applying import Applier
 from bot.handlers.moved import RUN
 from bot.handlers.rotation import Rotation
@@ -107,6 +108,33 @@ async def test_a_process_that_stood_still_for_longer_than_its_lease_goes_on_with
     assert "another process" not in caplog.text
 
 
+async def test_a_run_that_is_lost_as_the_database_fails_it_leaves_nothing_behind(
+    world_of: WorldOf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = await world_of()
+    run, failed = await world.ask("restart"), asyncio.Event()
+
+    async def fails(_: str, __: str) -> dict[str, Any]:
+        failed.set()
+        raise StoreError("The database cannot be used just now.")
+
+    async def lost(*asked: Any, **more: Any) -> bool:
+        await failed.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)  # until the work has ended by it
+        return False
+
+    monkeypatch.setattr("bot.handlers.driving._RENEW_S", 0.0)
+    monkeypatch.setattr(world.cluster, "get", fails)
+    await world.bot.mitigations.approve(run.id, ADA, frozenset(), "click:1")
+    monkeypatch.setattr(world.bot.store, "renew_run", lost)
+    await world.bot.driver.claim()
+    await world.bot.driver.idle()
+    gc.collect()
+    assert "is another process's now" in caplog.text
+    assert "never retrieved" not in caplog.text
+
+
 async def test_an_old_key_that_is_back_is_not_said_to_be_in_use_by_pods_that_have_the_new_one(
     world_of: WorldOf,
 ) -> None:
@@ -132,7 +160,7 @@ async def test_a_key_that_nobody_came_to_use_is_forgotten(monkeypatch: pytest.Mo
     monkeypatch.setattr("bot.handlers.rotation._AFTERWARDS_S", 0.0)
     asks, rotation = Rotated().prober.run_of("default", "mitigation"), Rotation()
     await rotation.enter(a_run(remedy="rotate_key", start_by=NOW), asks, NEW)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while rotation.entered:  # noqa: ASYNC110 - a timer takes it out
             await asyncio.sleep(0.001)
 
