@@ -65,7 +65,7 @@ class Alerting:
     async def repeats(self, count: int) -> None:
         """Waits until it was called ``count`` times more."""
         before = await self.notified()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.notified() < before + count:  # noqa: ASYNC110 - another process counts
                 await asyncio.sleep(0.1)
 
@@ -73,61 +73,78 @@ class Alerting:
 @asynccontextmanager
 async def alerting(sandbox: Sandbox, url: str, token: str) -> AsyncIterator[Alerting]:
     """Both servers, from whose rule the bot at ``url`` hears; they end with the block."""
-    held = Alerting(f"http://127.0.0.1:{free_port()}")
-
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(text=f"mistral_failing {held.failing}\n")
-
-    service = web.Application()
-    service.router.add_get("/metrics", metrics)
-    ports = {"alertmanager": held.url.rpartition(":")[2], "metrics": (await sandbox.serve(service)).rpartition(":")[2]}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        await asyncio.to_thread(_write, folder, ports, url, token)
-        prometheus = f"http://127.0.0.1:{free_port()}"
-        async with (
-            _program(
-                "prometheus-alertmanager",
-                f"--config.file={folder / 'alertmanager.yml'}",
-                f"--storage.path={folder / 'alertmanager'}",
-                f"--web.listen-address={held.url.removeprefix('http://')}",
-                "--cluster.listen-address=",
-            ),
-            _program(
+        await asyncio.to_thread((folder / "alertmanager.yml").write_text, _ALERTMANAGER.format(url=url, token=token))
+        async with _program(
+            "prometheus-alertmanager",
+            f"--config.file={folder / 'alertmanager.yml'}",
+            f"--storage.path={folder / 'alertmanager'}",
+            "--cluster.listen-address=",
+        ) as alertmanager:
+            held = Alerting(alertmanager)
+
+            async def metrics(_: web.Request) -> web.Response:
+                return web.Response(text=f"mistral_failing {held.failing}\n")
+
+            service = web.Application()
+            service.router.add_get("/metrics", metrics)
+            ports = {"alertmanager": _port(held.url), "metrics": _port(await sandbox.serve(service))}
+            await asyncio.to_thread(_write, folder, ports)
+            async with _program(
                 "prometheus",
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--storage.tsdb.path={folder / 'prometheus'}",
-                f"--web.listen-address={prometheus.removeprefix('http://')}",
                 "--rules.alert.resend-delay=200ms",
-            ),
-        ):
-            for ready in (held.url, prometheus):
-                await _ready(ready)
-            yield held
+            ):
+                yield held
 
 
-def _write(folder: Path, ports: dict[str, str], url: str, token: str) -> None:
+def _port(url: str) -> str:
+    return url.rpartition(":")[2]
+
+
+def _write(folder: Path, ports: dict[str, str]) -> None:
     (folder / "prometheus.yml").write_text(_PROMETHEUS.format(**ports))
     (folder / "rules.yml").write_text(_RULES)
-    (folder / "alertmanager.yml").write_text(_ALERTMANAGER.format(url=url, token=token))
 
 
 @asynccontextmanager
-async def _program(*command: str) -> AsyncIterator[None]:
+async def _program(*command: str) -> AsyncIterator[str]:
+    """Its URL, once it is ready."""
     quiet = asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*command, stdout=quiet, stderr=quiet)
-    try:
-        yield
-    finally:
-        process.terminate()
-        await asyncio.wait_for(process.wait(), 10)
+    for _ in range(3):
+        # another process may take the port before this one listens
+        address = f"127.0.0.1:{free_port()}"
+        process = await asyncio.create_subprocess_exec(
+            *command, f"--web.listen-address={address}", stdout=quiet, stderr=quiet
+        )
+        try:
+            if await _is_ready(f"http://{address}", process):
+                yield f"http://{address}"
+                return
+        finally:
+            await _end(process)
+    raise RuntimeError(f"{command[0]} did not start")
 
 
-async def _ready(url: str) -> None:
-    async with asyncio.timeout(15), aiohttp.ClientSession() as session:
-        while True:
+async def _is_ready(url: str, process: asyncio.subprocess.Process) -> bool:
+    """Waits until it is, or has ended."""
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        while process.returncode is None:
             with contextlib.suppress(aiohttp.ClientError):
                 async with session.get(f"{url}/-/ready") as answer:
                     if answer.status == 200:
-                        return
+                        return True
             await asyncio.sleep(0.05)
+    return False
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), 30)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

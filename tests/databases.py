@@ -93,14 +93,26 @@ def store_at(url: str) -> SqlStore:
 
 
 @contextlib.asynccontextmanager
+async def open_store(url: str) -> AsyncIterator[SqlStore]:
+    """As :func:`store_at`, closed however the block ends."""
+    store = store_at(url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@contextlib.asynccontextmanager
 async def locked(url: str) -> AsyncIterator[None]:
     """Another process writes to the SQLite file of the DATABASE_URL ``url``, and does not end."""
     path = url.partition("///")[2]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
         # in a thread: the bot, which may be writing, shares this event loop and could not end
         await asyncio.to_thread(connection.execute, "BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
+        try:
+            yield
+        finally:
+            connection.execute("ROLLBACK")
 
 
 @contextlib.asynccontextmanager

@@ -1,15 +1,15 @@
 """A real Prometheus over series that are written before it starts, and ``PROMETHEUS`` which says if one is there."""
 
 import shutil
-import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
+from bot.sandbox.launcher import free_port
 from tests.needed import fail_or_skip
 
 STEP_S = 15
@@ -52,38 +52,47 @@ def serving(folder: Path, text: str) -> Iterator[str]:
     config.write_text("global: {}\n", encoding="utf-8")
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(source), str(data)]
     subprocess.run(command, check=True, capture_output=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={config}",
-                f"--storage.tsdb.path={data}",
-                "--storage.tsdb.retention.time=10y",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
+        server, url = _started([f"--config.file={config}", f"--storage.tsdb.path={data}"], log)
         try:
-            _wait(url, server)
             yield url
         finally:
-            server.terminate()
-            server.wait(10)
+            _end(server)
+
+
+def _started(options: list[str], log: BinaryIO) -> "tuple[subprocess.Popen[bytes], str]":
+    for _ in range(3):
+        # another process may take the port before this one listens
+        address = f"127.0.0.1:{free_port()}"
+        more = ["--storage.tsdb.retention.time=10y", f"--web.listen-address={address}"]
+        server = subprocess.Popen(["prometheus", *options, *more], stdout=log, stderr=log)
+        try:
+            _wait(f"http://{address}", server)
+        except BaseException:
+            _end(server)
+            raise
+        if server.poll() is None:
+            return server, f"http://{address}"
+    raise RuntimeError("Prometheus did not start")
 
 
 def _wait(url: str, server: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + 15
-    while time.monotonic() < end:
+    """Until it is ready, or has ended."""
+    end = time.monotonic() + 60
+    while server.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=1):  # noqa: S310 - loopback
+            with urllib.request.urlopen(f"{url}/-/ready", timeout=60):  # noqa: S310 - loopback
                 return
-        except (urllib.error.URLError, OSError):
-            if server.poll() is not None:
-                break
+        except OSError as error:
+            if time.monotonic() > end:
+                raise RuntimeError("Prometheus does not answer") from error
             time.sleep(0.05)
-    raise RuntimeError("Prometheus did not start")
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    server.terminate()
+    try:
+        server.wait(30)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()

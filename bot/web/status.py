@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,17 @@ class StatusRoutes:
     """``components``: what the page lists; ``folder`` of templates is looked in first."""
 
     def __init__(
-        self, store: Publications, page: StatusPageSettings, components: Sequence[str], folder: Path | None
+        self,
+        store: Publications,
+        page: StatusPageSettings,
+        components: Sequence[str],
+        folder: Path | None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._page, self._components = store, page, components
         self._site = Site(page=page, folder=folder)
-        self._cache = StatusCache(store)
+        self._cache = StatusCache(store, monotonic=monotonic)
         self._view: tuple[tuple[int, int] | None, PublicView] | None = None
         self._lookups = asyncio.Semaphore(_LOOKUPS)
         self._headers = {kind: _headers(kind, page) for kind in (_HTML, _ATOM, _JSON, _CSS)}

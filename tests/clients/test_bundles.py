@@ -161,7 +161,7 @@ async def test_what_came_before_the_time_was_over_is_kept(tmp_path: Path) -> Non
 
     bundle = await begun(tmp_path)
     adding = asyncio.create_task(bundle.add("a.log", hangs(), source="x"))
-    await asyncio.wait_for(came.wait(), 5)
+    await asyncio.wait_for(came.wait(), 30)
     adding.cancel()
     with pytest.raises(asyncio.CancelledError):
         await adding

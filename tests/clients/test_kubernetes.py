@@ -16,6 +16,7 @@ from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
 from bot.sandbox.world import World
 from bot.settings import Limits, Network
 from tests.clusters import cluster_at, serve, settings
+from tests.fakes import unhurried
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,7 +35,7 @@ def answering(body: bytes, status: int = 200, **headers: str) -> web.Application
 
 
 async def refused(config: Path, context: str | None = None) -> BotError:
-    cluster = KubernetesCluster(settings(config, context=context), Limits(), Network(), timeout_s=0.5)
+    cluster = KubernetesCluster(settings(config, context=context), Limits(), Network(), timeout_s=30)
     try:
         with pytest.raises(UpstreamError) as raised:
             await cluster.get("Deployment", "mistral-service")
@@ -167,11 +168,14 @@ def streaming(*pieces: bytes, then: str, gone: list[str] | None = None) -> web.A
 @pytest.mark.parametrize(
     ("then", "sentence"), [("cut", "the connection broke"), ("hang", "no answer in time"), ("end", "")]
 )
-async def test_what_came_of_a_log_before_it_broke_off_is_handed_out(then: str, sentence: str, tmp_path: Path) -> None:
+async def test_what_came_of_a_log_before_it_broke_off_is_handed_out(
+    then: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unhurried(monkeypatch)
     received, said = b"", ""
     async with (
         serve(streaming(b"one\n", b"tw", then=then)) as url,
-        cluster_at(url, tmp_path / "config", timeout_s=0.3) as cluster,
+        cluster_at(url, tmp_path / "config", timeout_s=1 if then == "hang" else 30) as cluster,
     ):
         try:
             async for chunk in cluster.log_chunks("any", "app", since_s=300, tail_lines=100):
@@ -191,7 +195,7 @@ async def test_a_log_that_nobody_reads_to_its_end_is_closed(tmp_path: Path) -> N
         assert isinstance(chunks, AsyncGenerator)
         async with aclosing(chunks):
             assert await anext(chunks) == b"one\n"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while gone == []:  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.01)
 
@@ -388,7 +392,9 @@ async def test_a_patch_whose_answer_is_lost_is_sent_once(tmp_path: Path) -> None
     assert asked == ["PATCH"]
 
 
-async def test_an_answer_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
+async def test_an_answer_that_drips_is_given_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unhurried(monkeypatch)
+
     async def drip(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -399,7 +405,7 @@ async def test_an_answer_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
 
     app = web.Application()
     app.router.add_get("/{anything:.*}", drip)
-    async with serve(app) as url, cluster_at(url, tmp_path / "config", timeout_s=0.3) as cluster:
+    async with serve(app) as url, cluster_at(url, tmp_path / "config", timeout_s=1) as cluster:
         with pytest.raises(Unreachable, match=r"no answer in time$"):
             await cluster.get("Pod", "any")
 

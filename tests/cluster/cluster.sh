@@ -85,18 +85,23 @@ generate_openapi() {
 }
 
 free_ports() {
+  # below those that the kernel hands out to every connection, which would take them before a server listens
   python3 - <<'PY'
-import socket
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+import random, socket
+sockets = []
+for port in random.SystemRandom().sample(range(12000, 32000), 100):
+    try:
+        sockets.append(socket.create_server(("127.0.0.1", port)))
+    except OSError:
+        continue
+    if len(sockets) == 3:
+        break
 print(*(held.getsockname()[1] for held in sockets))
 PY
 }
 
 start() {
   mkdir -p "$1" && cd "$1"
-  local clients peers api url
-  read -r clients peers api <<<"$(free_ports)"
-  url=https://127.0.0.1:$api
   openssl genrsa -out sa.key 2048 2>/dev/null
   openssl rsa -in sa.key -pubout -out sa.pub 2>/dev/null
   local name
@@ -107,25 +112,40 @@ start() {
   openssl req -x509 -newkey rsa:2048 -nodes -keyout serving.key -out serving.crt -days 30 -subj /CN=127.0.0.1 \
     -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:true -addext keyUsage=critical,digitalSignature,keyCertSign 2>/dev/null
   printf 'admin-token,admin,admin,system:masters\nlimited-token,limited,limited\nbot-token,bot,bot\n' >tokens.csv
-  kubeconfig "$url" >admin.kubeconfig
-  etcd --data-dir etcd --listen-client-urls "http://127.0.0.1:$clients" --advertise-client-urls "http://127.0.0.1:$clients" \
-    --listen-peer-urls "http://127.0.0.1:$peers" --initial-advertise-peer-urls "http://127.0.0.1:$peers" \
-    --initial-cluster "default=http://127.0.0.1:$peers" --unsafe-no-fsync --log-level error >etcd.log 2>&1 &
+  local clients peers api
+  for _ in 1 2 3; do
+    read -r clients peers api <<<"$(free_ports)"
+    serve "$clients" "$peers" "$api"
+    wait_until_ready "https://127.0.0.1:$api" && break
+    # its port may have been taken meanwhile: then it has ended
+    runs etcd && runs apiserver && return 1
+    stop .
+  done
+  runs apiserver
+  kubeconfig "https://127.0.0.1:$api" >admin.kubeconfig
+  "$CACHE/kube-controller-manager" --kubeconfig admin.kubeconfig --service-account-private-key-file sa.key \
+    --controllers deployment,replicaset,serviceaccount,serviceaccount-token,namespace,garbagecollector \
+    --use-service-account-credentials=false --leader-elect=false --port 0 --secure-port 0 >manager.log 2>&1 &
+  echo $! >manager.pid
+  echo "https://127.0.0.1:$api"
+}
+
+serve() {
+  rm -rf etcd
+  etcd --data-dir etcd --listen-client-urls "http://127.0.0.1:$1" --advertise-client-urls "http://127.0.0.1:$1" \
+    --listen-peer-urls "http://127.0.0.1:$2" --initial-advertise-peer-urls "http://127.0.0.1:$2" \
+    --initial-cluster "default=http://127.0.0.1:$2" --unsafe-no-fsync --log-level error >etcd.log 2>&1 &
   echo $! >etcd.pid
-  "$CACHE/kube-apiserver" --etcd-servers "http://127.0.0.1:$clients" --secure-port "$api" --bind-address 127.0.0.1 \
+  "$CACHE/kube-apiserver" --etcd-servers "http://127.0.0.1:$1" --secure-port "$3" --bind-address 127.0.0.1 \
     --tls-cert-file serving.crt --tls-private-key-file serving.key --service-account-key-file sa.pub \
     --service-account-signing-key-file sa.key --service-account-issuer https://kubernetes.default.svc \
     --token-auth-file tokens.csv --authorization-mode RBAC --service-cluster-ip-range 10.0.0.0/24 \
     --kubelet-client-certificate apiserver-kubelet.crt --kubelet-client-key apiserver-kubelet.key \
     --kubelet-preferred-address-types InternalIP --disable-admission-plugins ServiceAccount >apiserver.log 2>&1 &
   echo $! >apiserver.pid
-  wait_until_ready "$url"
-  "$CACHE/kube-controller-manager" --kubeconfig admin.kubeconfig --service-account-private-key-file sa.key \
-    --controllers deployment,replicaset,serviceaccount,serviceaccount-token,namespace,garbagecollector \
-    --use-service-account-credentials=false --leader-elect=false --port 0 --secure-port 0 >manager.log 2>&1 &
-  echo $! >manager.pid
-  echo "$url"
 }
+
+runs() { [ -f "$1.pid" ] && kill -0 "$(cat "$1.pid")" 2>/dev/null; }
 
 kubeconfig() {
   cat <<YAML
@@ -140,7 +160,9 @@ YAML
 
 wait_until_ready() {
   for _ in $(seq 240); do
-    curl -s --cacert serving.crt -H 'Authorization: Bearer admin-token' "$1/readyz" 2>/dev/null | grep -q '^ok' && return
+    runs etcd && runs apiserver || break
+    curl -s --max-time 20 --cacert serving.crt -H 'Authorization: Bearer admin-token' "$1/readyz" 2>/dev/null |
+      grep -q '^ok' && return
     sleep 0.25
   done
   tail -n 5 apiserver.log >&2

@@ -102,9 +102,9 @@ def test_figures_are_what_the_records_say(held: list[Incident], sent: int, misse
 def test_ten_thousand_incidents_take_a_second_at_most() -> None:
     many = [replace(BASE, id=number, declared_at=NOW + timedelta(minutes=number)) for number in range(10_000)]
     events = [(number, Kind.UPDATE.value, NOW) for number in range(10_000)]
-    began = time.monotonic()
+    began = time.process_time()
     assert insight(many, events, (), NOW + timedelta(days=9), POLICY).incidents == 10_000
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_mitigations_are_counted_by_how_they_ended() -> None:

@@ -84,12 +84,14 @@ def policy_of(*approvers: ApprovalRule) -> Policy:
 
 
 @asynccontextmanager
-async def room_in(uri: str, policy: Policy, story: Story | None = None, **more: Any) -> AsyncIterator[Room]:
-    """A room with a sandbox in which all is well, or ``story`` happens; its bot keeps what it does in the database.
+async def room_in(
+    uri: str, policy: Policy, story: Story | None = None, *, scenario: str = "all is well", **more: Any
+) -> AsyncIterator[Room]:
+    """A room with a sandbox in which ``scenario`` is, or ``story`` happens; its bot keeps what it does in the database.
 
     In a story the clock of the whole process can be moved. ``more``: settings of the bot.
     """
-    sandbox = Sandbox(load_scenarios()["all is well"], http_mode=True, clock=MovedClock() if story else None)
+    sandbox = Sandbox(load_scenarios()[scenario], http_mode=True, clock=MovedClock() if story else None)
     sandbox.slack.workspace.scopes = set(SCOPES)
     await sandbox.start()
     if story is not None:

@@ -43,15 +43,17 @@ async def test_a_triage_is_counted_and_timed_and_the_log_is_json(
     sandbox.slack.faults.add("chat.postMessage", refused("internal_error"))
     slack = sandbox.slack.workspace
     await sandbox.start()
+    began = time.monotonic()
     try:
         await sandbox.start_bot()
-        await sandbox.slack.wait_connected()
-        await sandbox.ready()
+        await sandbox.slack.wait_connected(60)
+        await sandbox.ready(60)
         for text in ("triage", "triage", "nonsense"):
             await slack.command(text)
-        await slack.wait_for(lambda: any("Declare" in str(one.blocks) for one in slack.messages))
-        await slack.wait_for(lambda: sum(one.only_for is not None for one in slack.messages) == 2)
+        await slack.wait_for(lambda: any("Declare" in str(one.blocks) for one in slack.messages), 60)
+        await slack.wait_for(lambda: sum(one.only_for is not None for one in slack.messages) == 2, 60)
         told = await scraped(sandbox)
+        running_s = time.monotonic() - began
         assert await sandbox.stop_bot() == 0
     finally:
         await sandbox.close()
@@ -62,7 +64,7 @@ async def test_a_triage_is_counted_and_timed_and_the_log_is_json(
     assert told["probe_seconds_count", "canary", "bad"] == 1
     assert told["slack_calls_total", "auth_test", "ok"] >= 1
     assert told["slack_calls_total", "chat_postMessage", "internal_error"] == 1
-    assert told["scheduler_lag_seconds", "clocks"] < 5
+    assert told["scheduler_lag_seconds", "clocks"] < running_s
     assert told["clock_overdue_seconds",] == 0
     assert told["process_resident_memory_bytes",] > 10_000_000
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
@@ -75,16 +77,20 @@ async def test_a_triage_is_counted_and_timed_and_the_log_is_json(
 async def test_what_blocks_the_event_loop_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "_LAG_EVERY_S", 0.05)
     before = REGISTRY.get_sample_value("mistral_bot_event_loop_lag_seconds_sum") or 0.0
+    began = time.monotonic()
     watching = asyncio.create_task(running._watch_loop())
-    await asyncio.sleep(0)
-    time.sleep(0.4)  # noqa: ASYNC251 - this is what must not happen
-    lag_s = 0.0
-    async with asyncio.timeout(5):
-        while lag_s == 0.0:
-            await asyncio.sleep(0.01)
-            lag_s = (REGISTRY.get_sample_value("mistral_bot_event_loop_lag_seconds_sum") or 0.0) - before
-    watching.cancel()
-    assert 0.3 < lag_s < 2
+    try:
+        await asyncio.sleep(0)
+        time.sleep(0.4)  # noqa: ASYNC251 - this is what must not happen
+        lag_s = 0.0
+        async with asyncio.timeout(30):
+            while lag_s == 0.0:
+                await asyncio.sleep(0.01)
+                lag_s = (REGISTRY.get_sample_value("mistral_bot_event_loop_lag_seconds_sum") or 0.0) - before
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    assert 0.3 < lag_s <= time.monotonic() - began
 
 
 async def test_a_delivery_that_fails_is_told_with_its_incident(
@@ -99,7 +105,7 @@ async def test_a_delivery_that_fails_is_told_with_its_incident(
             await desk.declared()
             desk.sandbox.slack.faults.add("chat.update", refused("internal_error"))
             await desk.slack.command("severity P2")
-            await desk.bot.tasks.drain(5)
+            await desk.bot.tasks.drain(30)
             await desk.send()
     finally:
         logger.removeHandler(listening)

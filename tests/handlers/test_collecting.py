@@ -18,7 +18,7 @@ from bot.handlers.collecting import Collector
 from bot.handlers.evidence import EvidenceHandler
 from bot.ports import Bundle, Collecting, Record, Written
 from bot.settings import EvidenceSettings
-from tests.databases import copy_of, store_at
+from tests.databases import copy_of, open_store
 from tests.fakes import NOW, FakeClock
 from tests.handlers.test_status_deliveries import until
 from tests.handlers.test_triage import handler as triaging
@@ -135,42 +135,47 @@ async def test_a_disk_that_is_full_ends_it_in_a_sentence_and_leaves_nothing(tmp_
 async def test_a_job_that_is_stopped_leaves_nothing_and_is_taken_up_again(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    store, folder = store_at(copy_of("SQLite", tmp_path, request)), tmp_path / "evidence"
-    handler = EvidenceHandler(
-        store=store,
-        clock=FakeClock(),
-        collector=collector(folder, FakeSource("logs", hangs)),
-        settings=EvidenceSettings(),
-    )
-    await handler.ask(None, target="default", channel="C1", user="U1", since=timedelta(), request="command:1")
-    working = asyncio.create_task(handler.work())
-    await until(lambda: folder.exists() and bool(there(folder)))
-    handler.end()
-    await asyncio.wait_for(working, 5)
-    assert there(folder) == []
-    await store.end_leases()
-    quick = replace(handler, collector=collector(folder, FakeSource("fine", fine)))
-    assert await quick.collect_one()
-    (name,) = there(folder)
-    assert check(folder / name).faults == ()
-    await store.close()
+    folder = tmp_path / "evidence"
+    async with open_store(copy_of("SQLite", tmp_path, request)) as store:
+        handler = EvidenceHandler(
+            store=store,
+            clock=FakeClock(),
+            collector=collector(folder, FakeSource("logs", hangs), deadline_s=120),
+            settings=EvidenceSettings(),
+        )
+        await handler.ask(None, target="default", channel="C1", user="U1", since=timedelta(), request="command:1")
+        working = asyncio.create_task(handler.work())
+        try:
+            await until(lambda: folder.exists() and bool(there(folder)))
+            handler.end()
+            await asyncio.wait_for(working, 60)
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+        assert there(folder) == []
+        await store.end_leases()
+        quick = replace(handler, collector=collector(folder, FakeSource("fine", fine)))
+        assert await quick.collect_one()
+        (name,) = there(folder)
+        assert check(folder / name).faults == ()
 
 
 async def test_a_job_that_never_ends_is_given_up_in_a_sentence(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    store = store_at(copy_of("SQLite", tmp_path, request))
-    handler = EvidenceHandler(
-        store=store,
-        clock=FakeClock(),
-        collector=collector(tmp_path / "evidence", FakeSource("fine", fine)),
-        settings=EvidenceSettings(),
-    )
-    asked = await handler.ask(None, target="default", channel="C1", user="U1", since=timedelta(), request="command:1")
-    for _ in range(3):
-        assert await store.claim_collection(NOW, lease_s=60) is not None
-        await store.end_leases()
-    assert await handler.collect_one()
-    kept = await store.collection(asked.id)
+    async with open_store(copy_of("SQLite", tmp_path, request)) as store:
+        handler = EvidenceHandler(
+            store=store,
+            clock=FakeClock(),
+            collector=collector(tmp_path / "evidence", FakeSource("fine", fine)),
+            settings=EvidenceSettings(),
+        )
+        asked = await handler.ask(
+            None, target="default", channel="C1", user="U1", since=timedelta(), request="command:1"
+        )
+        for _ in range(3):
+            assert await store.claim_collection(NOW, lease_s=60) is not None
+            await store.end_leases()
+        assert await handler.collect_one()
+        kept = await store.collection(asked.id)
     assert kept is not None
     assert kept.state is State.FAILED
     assert "begun 3 times" in kept.said
-    await store.close()

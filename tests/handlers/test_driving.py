@@ -56,15 +56,17 @@ WorldOf = Callable[..., Awaitable[SandboxWorld]]
 
 @pytest.fixture
 async def world_of(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[WorldOf]:
+    # a probe that a machine which stands still cuts off knows nothing, and what it looks at counts as not well
+    config = tmp_path / "bot.yaml"
+    config.write_text("timeouts: {deadline: 60, default: 30, canary: 30}")
     async with AsyncExitStack() as stack:
 
         async def made(scenario: str = WELL, policy: Mitigations = QUICK, kind: str = "SQLite") -> SandboxWorld:
             sandbox = Sandbox(load_scenarios()[scenario])
             await sandbox.start()
             stack.push_async_callback(sandbox.close)
-            held = await stack.enter_async_context(
-                world_in(sandbox.environment(), copy_of(kind, tmp_path, request), policy)
-            )
+            environ = {**sandbox.environment(), "MISTRAL_BOT_CONFIG": str(config)}
+            held = await stack.enter_async_context(world_in(environ, copy_of(kind, tmp_path, request), policy))
             return SandboxWorld(**vars(held), sandbox=sandbox)
 
         yield made
@@ -179,7 +181,7 @@ async def test_a_revert_of_what_somebody_has_changed_since_is_offered_to_people(
     world.becomes(service=AnswerSpec(status=503))
     await world.bot.mitigations.approve(run.id, ADA, frozenset(), "click:1")
     await world.bot.driver.claim()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await world.bot.mitigations.one(run.id)).state is not State.VERIFYING:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     await world.set_by_hand("MISTRAL_TIMEOUT", "1")

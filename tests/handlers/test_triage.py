@@ -121,9 +121,12 @@ async def test_a_probe_that_breaks_is_unknown_and_the_log_says_why(caplog: pytes
 
 
 async def test_a_probe_that_is_late_is_unknown_after_its_own_time() -> None:
-    report = await handler(hanging(ProbeName.PODS), pods=0.02).run("default")
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    report = await handler(hanging(ProbeName.PODS), pods=0.02, deadline=30).run("default")
+    took_ms = (loop.time() - began) * 1000
     assert report.findings[0].summary == "no answer within 0.02 s"
-    assert 15 <= report.findings[0].duration_ms < 1000
+    assert 15 <= report.findings[0].duration_ms <= took_ms + 1, "it is rounded"
 
 
 async def test_the_deadline_cuts_off_what_keeps_its_own_time() -> None:

@@ -11,14 +11,15 @@ from bot.sandbox.kubernetes import application
 from bot.sandbox.scenario import ClusterSpec, Expect, Scenario
 from bot.sandbox.world import World
 from tests.clusters import cluster_at, serve
-from tests.fakes import probe_run
+from tests.fakes import probe_run, unhurried
 
 PROBES: list[Probe] = [pods.PROBE, rollout.PROBE, logs.PROBE, secret.PROBE, egress.PROBE]
 
 
 async def refused(probe: Probe, spec: ClusterSpec, config: Path) -> UpstreamError:
     world = World(scenario=Scenario(name="a test's", cluster=spec, expect=Expect(cause="healthy", severity="P4")))
-    async with serve(application(world)) as url, cluster_at(url, config, timeout_s=0.3) as cluster:
+    timeout_s = 1 if spec.fail == "timeout" else 30
+    async with serve(application(world)) as url, cluster_at(url, config, timeout_s=timeout_s) as cluster:
         with pytest.raises(UpstreamError) as raised:
             await probe.check(probe_run(cluster=cluster))
     return raised.value
@@ -49,7 +50,10 @@ async def test_an_expired_login_asks_for_a_new_one(probe: Probe, tmp_path: Path)
 
 
 @pytest.mark.parametrize("fail", ["down", "timeout"])
-async def test_a_cluster_that_does_not_answer_is_unreachable(fail: str, tmp_path: Path) -> None:
+async def test_a_cluster_that_does_not_answer_is_unreachable(
+    fail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unhurried(monkeypatch)  # too late for the login is another error
     error = await refused(pods.PROBE, ClusterSpec(fail=fail), tmp_path / "config")
     assert isinstance(error, Unreachable)
     assert str(error).startswith("the cluster at 127.0.0.1:")

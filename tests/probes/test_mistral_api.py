@@ -46,7 +46,8 @@ async def test_models_that_are_listed_are_ok_and_told_by_number() -> None:
 
 async def test_the_key_is_sent_to_the_models_of_the_address_that_is_set() -> None:
     http = FakeHttp()
-    await PROBE.check(probe_run(key=KEY, http=http, environ={"MISTRAL_API_URL": "http://mistral.test/eu/"}))
+    environ = {"MISTRAL_API_URL": "http://mistral.test/eu/"}
+    await PROBE.check(probe_run(key=KEY, http=http, environ=environ, timeout_s=2.0))
     (asked,) = http.asked
     assert (asked.method, asked.url, asked.timeout_s) == ("GET", "http://mistral.test/eu/v1/models", 2.0)
     assert asked.headers == {"Authorization": f"Bearer {KEY}"}

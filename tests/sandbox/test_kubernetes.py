@@ -18,6 +18,7 @@ from bot.sandbox.world import World
 from tests.cluster_contract import *  # noqa: F403 - the contract's tests run here
 from tests.cluster_contract import KEY, SELECTOR, Api, patcher, read, to_template, watched
 from tests.clusters import cluster_at, serve
+from tests.fakes import unhurried
 from tests.rollout_contract import *  # noqa: F403 - and these
 
 RESTART = AnnotationChange(name=RESTARTED_AT, before=None, after="2026-07-01T12:00:00Z")
@@ -61,11 +62,14 @@ async def test_a_scenario_change_takes_effect_at_the_next_request(tmp_path: Path
 @pytest.mark.parametrize(
     ("fail", "error"), [("down", Unreachable), ("timeout", Unreachable), ("401", LoginExpired)], ids=str
 )
-async def test_a_cluster_that_fails_says_how(fail: str, error: type[Exception], tmp_path: Path) -> None:
+async def test_a_cluster_that_fails_says_how(
+    fail: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unhurried(monkeypatch)  # too late for the login is another error
     here = world(ClusterSpec(fail=fail))
     async with (
         serve(application(here)) as url,
-        cluster_at(url, tmp_path / "config", timeout_s=0.3) as cluster,
+        cluster_at(url, tmp_path / "config", timeout_s=1 if fail == "timeout" else 30) as cluster,
     ):
         with pytest.raises(error):
             await cluster.get("Deployment", "mistral-service")

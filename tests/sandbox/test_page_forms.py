@@ -26,6 +26,8 @@ from bot.sandbox.story import load_stories
 from tests.needed import fail_or_skip
 from tests.sandbox.test_slack_views import Bot, entry, modal, option, text
 
+WAIT_MS = 30_000  # no wait here is one for nothing: the machine may stand still
+expect.set_options(timeout=WAIT_MS)
 SEVERITIES = [option("p1"), option("p2")]
 FORM = modal(
     entry("title", "plain_text_input", initial_value="Slow answers"),
@@ -203,8 +205,8 @@ async def test_a_button_stays_where_it_is_while_it_is_pressed(opened: Open) -> N
     await page.get_by_role("button", name="Update").hover()
     await page.mouse.down()
     await bot.client.chat_postMessage(channel="C0INCIDENTS", text="something else")
-    await page.wait_for_function("later.has('place')", timeout=5_000)
-    async with page.expect_response(re.compile(r"/use$"), timeout=5_000):
+    await page.wait_for_function("later.has('place')", timeout=WAIT_MS)
+    async with page.expect_response(re.compile(r"/use$"), timeout=WAIT_MS):
         await page.mouse.up()
     await expect(page.get_by_text("something else")).to_be_visible()
     assert [one["actions"][0]["value"] for one in bot.seen] == ["i-1"]
@@ -240,7 +242,7 @@ async def test_a_new_channel_appears_and_its_card_is_pinned_clicked_and_noted(op
         await article.locator("summary").click()
         await shot(page, "menu")
         await article.get_by_role("button", name=item).click()
-        await asyncio.wait_for(came.wait(), 5)
+        await asyncio.wait_for(came.wait(), WAIT_MS / 1000)
     clicked, shortcut, reaction = seen
     assert (clicked["actions"][0]["value"], clicked["channel"]["id"]) == ("i-1", made)
     assert (shortcut["callback_id"], shortcut["message_ts"]) == ("add_to_timeline", card["ts"])

@@ -78,11 +78,14 @@ async def test_whoever_waits_for_a_bot_that_is_not_there_holds_nobody_up() -> No
     await sandbox.start()
     try:
         waits = asyncio.create_task(sandbox.settled())
-        await asyncio.sleep(0)
-        async with asyncio.timeout(5):
-            await sandbox.tell(BEFORE)
-        assert not waits.done()
-        waits.cancel()
+        try:
+            await asyncio.sleep(0)
+            async with asyncio.timeout(30):
+                await sandbox.tell(BEFORE)
+            assert not waits.done()
+        finally:
+            waits.cancel()
+            await asyncio.gather(waits, return_exceptions=True)
     finally:
         await sandbox.close()
 

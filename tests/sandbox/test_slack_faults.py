@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -33,6 +34,7 @@ CARD: list[dict[str, Any]] = [{"type": "actions", "block_id": "b", "elements": [
 @pytest.fixture
 async def slack() -> AsyncIterator[SlackServer]:
     server = SlackServer(World(scenario=Scenario(name="one", expect=Expect(cause="", severity=""))))
+    server.ack_s = 60  # a bot that is slow is not told twice
     async with serve(server.application()) as url:
         server.workspace.base_url = url
         yield server
@@ -41,7 +43,7 @@ async def slack() -> AsyncIterator[SlackServer]:
 @pytest.fixture
 def client(slack: SlackServer) -> AsyncWebClient:
     base_url = f"{slack.workspace.base_url}/api/"
-    return AsyncWebClient(token=BOT_TOKEN, base_url=base_url, retry_handlers=[], timeout=1)
+    return AsyncWebClient(token=BOT_TOKEN, base_url=base_url, retry_handlers=[], timeout=30)
 
 
 def texts(slack: SlackServer) -> list[str]:
@@ -84,6 +86,7 @@ async def test_a_lost_answer_is_of_a_message_that_was_posted_and_a_cut_call_of_o
 
 async def test_a_call_that_hangs_ends_with_the_clients_patience(slack: SlackServer, client: AsyncWebClient) -> None:
     slack.faults.add("chat.postMessage", HANG)
+    client.timeout = 1
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         await client.chat_postMessage(channel=HERE, text="never")
@@ -117,12 +120,17 @@ class Bot:
             await client.send_socket_mode_response(SocketModeResponse(envelope_id=request.envelope_id))
 
 
-async def connect(slack: SlackServer, bot: Bot) -> SocketModeClient:
+@asynccontextmanager
+async def connected(slack: SlackServer, bot: Bot) -> AsyncIterator[SocketModeClient]:
     web_client = AsyncWebClient(base_url=f"{slack.workspace.base_url}/api/")
-    client = SocketModeClient(app_token=APP_TOKEN, web_client=web_client, ping_interval=1)
+    client = SocketModeClient(app_token=APP_TOKEN, web_client=web_client)
     client.socket_mode_request_listeners.append(bot)
     await client.connect()
-    return client
+    try:
+        yield client
+    finally:
+        await client.disconnect()
+        await client.close()
 
 
 async def test_an_outage_cuts_everything_and_the_bot_comes_back_after_it(
@@ -138,64 +146,62 @@ async def test_an_outage_cuts_everything_and_the_bot_comes_back_after_it(
         await ack()
         seen.set()
 
-    handler = AsyncSocketModeHandler(app, APP_TOKEN, web_client=client, ping_interval=1)
+    # it looks so often whether it is connected, and takes four times as long without a pong for a lost connection
+    handler = AsyncSocketModeHandler(app, APP_TOKEN, web_client=client, ping_interval=3)
     await handler.connect_async()
-    await slack.wait_connected()
-    slack.down = True
-    await slack.workspace.wait_for(lambda: not slack.connected)
-    with pytest.raises(aiohttp.ClientError):
-        await client.auth_test()
-    with pytest.raises(LookupError, match="Slack is down"):
+    try:
+        await slack.wait_connected(60)
+        slack.down = True
+        await slack.workspace.wait_for(lambda: not slack.connected, 60)
+        with pytest.raises(aiohttp.ClientError):
+            await client.auth_test()
+        with pytest.raises(LookupError, match="Slack is down"):
+            await slack.workspace.command("help")
+        slack.down = False
+        assert (await client.auth_test())["ok"]
+        await slack.wait_connected(60)
         await slack.workspace.command("help")
-    slack.down = False
-    assert (await client.auth_test())["ok"]
-    await slack.wait_connected()
-    await slack.workspace.command("help")
-    assert seen.is_set()
-    await handler.close_async()
+        assert seen.is_set()
+    finally:
+        await handler.close_async()
 
 
 async def test_with_several_connections_each_gets_some(slack: SlackServer) -> None:
     bots = [Bot(), Bot(), Bot()]
-    clients = [await connect(slack, bot) for bot in bots]
-    await slack.wait_connected(connections=3)
-    slack.spread(seed=1)
-    for _ in range(20):
-        await slack.workspace.command("help")
+    async with connected(slack, bots[0]), connected(slack, bots[1]), connected(slack, bots[2]):
+        await slack.wait_connected(60, connections=3)
+        slack.spread(seed=1)
+        for _ in range(20):
+            await slack.workspace.command("help")
     assert sum(len(bot.came) for bot in bots) == 20
     assert all(bot.came for bot in bots)
-    for client in clients:
-        await client.close()
 
 
 async def test_what_a_dying_bot_did_not_acknowledge_goes_to_another_at_once(slack: SlackServer) -> None:
     living, dying = Bot(), Bot()
     dying.silent = True
-    stays = await connect(slack, living)
-    await slack.wait_connected(connections=1)
-    leaves = await connect(slack, dying)
-    await slack.wait_connected(connections=2)
-    command = asyncio.create_task(slack.workspace.command("help"))
-    await dying.asked.wait()
-    await leaves.close()
-    assert await command < slack.ack_s
+    async with connected(slack, living):
+        await slack.wait_connected(60, connections=1)
+        async with connected(slack, dying):
+            await slack.wait_connected(60, connections=2)
+            command = asyncio.create_task(slack.workspace.command("help"))
+            await dying.asked.wait()
+        assert await command < slack.ack_s
     assert [request.retry_attempt for request in living.came] == [1]
-    await stays.close()
 
 
 async def test_the_last_delivery_comes_once_more_with_slacks_marks(slack: SlackServer) -> None:
     bot = Bot()
-    client = await connect(slack, bot)
-    await slack.wait_connected()
-    message = slack.workspace.add(Message(HERE, "1.0", "U0SANDBOXBOT", "card", CARD))
-    await slack.workspace.react(message, "pushpin", user="U0APPROVER")
-    await slack.workspace.redeliver_last()
+    async with connected(slack, bot):
+        await slack.wait_connected(60)
+        message = slack.workspace.add(Message(HERE, "1.0", "U0SANDBOXBOT", "card", CARD))
+        await slack.workspace.react(message, "pushpin", user="U0APPROVER")
+        await slack.workspace.redeliver_last()
     first, again = bot.came
     assert (again.retry_attempt, again.payload) == (1, first.payload)
     assert first.payload["event"]["item"] == {"type": "message", "channel": HERE, "ts": "1.0"}
     with pytest.raises(LookupError, match="reacted"):
         await slack.workspace.react(message, "pushpin", user="U0APPROVER")
-    await client.close()
 
 
 async def test_over_http_the_marks_are_headers(slack: SlackServer) -> None:
@@ -218,15 +224,15 @@ async def test_over_http_the_marks_are_headers(slack: SlackServer) -> None:
 
 async def test_a_stale_card_and_a_shortcut_send_what_was_on_the_screen(slack: SlackServer) -> None:
     bot, workspace = Bot(), slack.workspace
-    client = await connect(slack, bot)
-    await slack.wait_connected()
-    message = workspace.add(Message(HERE, "1.0", "U0SANDBOXBOT", "card", CARD))
-    stale = message.as_seen()
-    message.blocks = []
-    with pytest.raises(LookupError, match="no button"):
-        await workspace.click(message, "act")
-    await workspace.click(stale, "act")
-    await workspace.shortcut("to_timeline", message, user="U0APPROVER")
+    async with connected(slack, bot):
+        await slack.wait_connected(60)
+        message = workspace.add(Message(HERE, "1.0", "U0SANDBOXBOT", "card", CARD))
+        stale = message.as_seen()
+        message.blocks = []
+        with pytest.raises(LookupError, match="no button"):
+            await workspace.click(message, "act")
+        await workspace.click(stale, "act")
+        await workspace.shortcut("to_timeline", message, user="U0APPROVER")
     clicked, used = (request.payload for request in bot.came)
     assert clicked["message"]["blocks"] == CARD
     assert (used["type"], used["callback_id"], used["message"]["ts"]) == ("message_action", "to_timeline", "1.0")
@@ -236,12 +242,13 @@ async def test_a_stale_card_and_a_shortcut_send_what_was_on_the_screen(slack: Sl
         assert (message.text, len(workspace.messages)) == ("anew", 1)
         await session.post(used["response_url"], json={"delete_original": True})
     assert workspace.messages == []
-    await client.close()
 
 
 async def test_slacks_pace_is_held_a_channel_and_told_in_retry_after(
-    slack: SlackServer, client: AsyncWebClient
+    slack: SlackServer, client: AsyncWebClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wait_s = slack._paced.wait_s
+    monkeypatch.setattr(slack._paced, "wait_s", lambda method, arguments, _: wait_s(method, arguments, 0.0))
     slack.pace = True
     for number in range(4):
         await client.chat_postMessage(channel=HERE, text=f"{number}")

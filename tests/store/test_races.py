@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,10 @@ from bot.domain.runs import IN_FLIGHT, Circumstances, Outcome, Run, RunChange, S
 from bot.domain.timeline import fault
 from bot.errors import AlreadyDone, Conflict
 from bot.ports import Frozen
+from bot.store import engine
 from bot.store.sql import SqlStore
 from bot.store.tables import switches
-from tests.databases import KINDS, copy_of, store_at
+from tests.databases import KINDS, copy_of, open_store
 from tests.domain.incidents import MINUTE, declaring
 from tests.fakes import NOW
 from tests.store.runs import HOUR, LIMITS, added, approved, approving, begin, planning, proposed
@@ -34,12 +36,16 @@ Decide = Callable[[Run, Circumstances], RunChange | None]
 
 
 @pytest.fixture(params=KINDS)
-async def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[SqlStore]]:
+async def replicas(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[list[SqlStore]]:
+    # whoever waits for a lock, or holds one, is not given up where the machine stands still
+    monkeypatch.setattr(engine, "_WAIT_S", 25)
+    monkeypatch.setattr(engine, "_IDLE_S", 30)
     url = copy_of(request.param, tmp_path, request)
-    held = [store_at(url) for _ in range(3 if request.param == "PostgreSQL" else 1)]
-    yield held
-    for store in held:
-        await store.close()
+    async with AsyncExitStack() as stack:
+        count = 3 if request.param == "PostgreSQL" else 1
+        yield [await stack.enter_async_context(open_store(url)) for _ in range(count)]
 
 
 @pytest.fixture
@@ -219,9 +225,10 @@ async def some_wait(store: SqlStore, count: int) -> None:
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
-    async with asyncio.timeout(4), store.engine.connect() as connection:
+    async with asyncio.timeout(20), store.engine.connect() as connection:
         while (await connection.execute(waiting)).scalar_one() < count:
             await connection.rollback()
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("replicas", ["PostgreSQL"], indirect=True)

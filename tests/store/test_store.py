@@ -20,10 +20,9 @@ from bot.domain.policy import Policy
 from bot.domain.timeline import fault
 from bot.errors import AlreadyDone, Conflict, StoreError
 from bot.ports import MessageRef
-from bot.store import sql
-from bot.store.engine import make_engine
+from bot.store import engine, sql
 from bot.store.sql import SqlStore
-from tests.databases import copy_of, locked, store_at
+from tests.databases import copy_of, locked, open_store
 from tests.fakes import NOW
 
 POLICY = Policy()
@@ -192,69 +191,69 @@ async def test_each_clock_fires_once_whoever_ticks(store: SqlStore) -> None:
 
 
 async def test_a_database_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    gone = SqlStore(make_engine("postgresql+psycopg://ada:hunter2@127.0.0.1:9/none"))
-    with pytest.raises(StoreError, match="cannot be used just now") as told:
-        await gone.check()
+    async with open_store("postgresql+psycopg://ada:hunter2@127.0.0.1:9/none") as gone:
+        with pytest.raises(StoreError, match="cannot be used just now") as told:
+            await gone.check()
     assert "hunter2" not in str(told.value)
-    await gone.close()
 
 
-async def test_whoever_waits_to_write_holds_up_nobody_who_reads(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+async def test_whoever_waits_to_write_holds_up_nobody_who_reads(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_WAIT_S", 25)
     url = copy_of("SQLite", tmp_path, request)
-    store = store_at(url)
-    async with locked(url):
-        writing = [asyncio.create_task(declared(store, request=f"view:{number}")) for number in range(50)]
-        async with asyncio.timeout(4):  # shorter than a writer waits for another process
-            for _ in range(20):
-                await store.check()
-        assert not any(one.done() for one in writing)
-    assert len({one.id for one in await asyncio.gather(*writing)}) == 50
-    await store.close()
+    async with open_store(url) as store:
+        async with locked(url):
+            writing = [asyncio.create_task(declared(store, request=f"view:{number}")) for number in range(50)]
+            async with asyncio.timeout(20):  # shorter than a writer waits for another process
+                for _ in range(20):
+                    await store.check()
+            assert not any(one.done() for one in writing)
+        assert len({one.id for one in await asyncio.gather(*writing)}) == 50
 
 
 async def test_whoever_does_not_get_its_turn_to_write_is_told_and_holds_up_nobody(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engine, "_WAIT_S", 25)
     monkeypatch.setattr(sql, "_TURN_WITHIN_S", 0.1)
     url = copy_of("SQLite", tmp_path, request)
-    store = store_at(url)
-    async with locked(url):
-        first = asyncio.create_task(declared(store, request="view:1"))
-        await asyncio.sleep(0)  # it has its turn, and waits for the file
-        with pytest.raises(StoreError, match="nothing was changed"):
-            await declared(store, request="view:2")
-    await first
-    await declared(store, request="view:3")
-    await store.close()
+    async with open_store(url) as store:
+        async with locked(url):
+            first = asyncio.create_task(declared(store, request="view:1"))
+            await asyncio.sleep(0)  # it has its turn, and waits for the file
+            with pytest.raises(StoreError, match="nothing was changed"):
+                await declared(store, request="view:2")
+        await first
+        await declared(store, request="view:3")
 
 
 async def test_whoever_is_cancelled_as_it_writes_leaves_the_file_to_others(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """As a form does that is answered with "The database is slow"."""
-    store, loop = store_at(copy_of("SQLite", tmp_path, request)), asyncio.get_running_loop()
-    reached, go_on = asyncio.Event(), threading.Event()
+    loop, reached, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 
     def wait() -> bool:
         loop.call_soon_threadsafe(reached.set)
-        return go_on.wait(10)
+        return go_on.wait(60)
 
-    async def write() -> None:
+    async def write(store: SqlStore) -> None:
         async with store.engine.begin() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None
             await raw.create_function("wait", 0, wait)
             await connection.execute(text("SELECT wait() FROM (VALUES (1), (2))"))
 
-    writing = asyncio.create_task(write())
-    await reached.wait()
-    writing.cancel()
-    go_on.set()
-    with pytest.raises(asyncio.CancelledError) as cancelled:
-        await writing
-    await declared(store)
-    del cancelled  # its traceback held what was being read, which kept the file locked
-    await store.close()
+    async with open_store(copy_of("SQLite", tmp_path, request)) as store:
+        writing = asyncio.create_task(write(store))
+        await reached.wait()
+        writing.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await writing
+        await declared(store)
+        del cancelled  # its traceback held what was being read, which kept the file locked
 
 
 async def test_a_triage_is_kept_as_it_was(store: SqlStore) -> None:

@@ -112,7 +112,7 @@ async def said_to(room: Alerted, told: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(room.url.rpartition(":")[2]))
     writer.write(told)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await reader.readline()
     finally:
         writer.close()
