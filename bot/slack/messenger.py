@@ -313,7 +313,11 @@ class SlackMessenger:
             refused = _refused(error.response)
             status = refused.code or "unknown"
             raise refused from error
-        except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (
+            *(SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError),
+            # the SDK's own, where a proxy answers in Slack's place with plain text, or a list
+            *(AttributeError, TypeError, KeyError, RecursionError),
+        ) as error:
             status = UNREACHABLE
             raise MessageError("Slack cannot be reached", UNREACHABLE) from error
         finally:
@@ -326,9 +330,11 @@ def _metadata(delivery: str | None) -> dict[str, Any] | None:
 
 def _refused(response: Any) -> MessageError:
     """``response`` is a SlackResponse, or a plain dict where a file's bytes were refused."""
-    word = str(response.get("error") or "unknown") if hasattr(response, "get") else "unknown"
-    if getattr(response, "status_code", None) != 429:
-        return MessageError(f"Slack refuses: {word}", word)
-    held = {name.lower(): value for name, value in response.headers.items()}.get("retry-after", "")
-    wait_s = float(held) if held.isdecimal() else 1.0
+    held, status = getattr(response, "data", response), getattr(response, "status_code", None)
+    # a proxy that answers in Slack's place says it in its own words
+    word = str(held.get("error") or "unknown") if isinstance(held, dict) else UNREACHABLE
+    if status != 429:
+        return MessageError("Slack cannot be reached" if word == UNREACHABLE else f"Slack refuses: {word}", word)
+    asked = {name.lower(): value for name, value in response.headers.items()}.get("retry-after", "")
+    wait_s = float(asked) if asked.isdecimal() else 1.0
     return MessageError(f"Slack asks to wait for {wait_s:g} s", word, wait_s)

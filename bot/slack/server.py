@@ -117,6 +117,8 @@ class SlackServer:
                 logger.warning("Slack is not there yet, trying again: %s", error)
             except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 logger.warning("the socket to Slack was not opened, trying again: %s", type(error).__name__)
+            except Exception:
+                logger.exception("the socket to Slack was not opened, trying again")
             else:
                 return
             await asyncio.sleep(_RETRY_S)
@@ -127,17 +129,19 @@ class SlackServer:
         heard = time.monotonic()
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
-            if self._socket is None or await self._socket.client.is_connected():
-                heard = time.monotonic()
-            elif time.monotonic() - heard >= _DEAF_S:
-                logger.warning("the socket to Slack does not come back; another is opened")
-                await self.close()
-                await self.connect()
-                heard = time.monotonic()
             try:
+                if self._socket is None or await self._socket.client.is_connected():
+                    heard = time.monotonic()
+                elif time.monotonic() - heard >= _DEAF_S:
+                    logger.warning("the socket to Slack does not come back; another is opened")
+                    await self.close()
+                    await self.connect()
+                    heard = time.monotonic()
                 await self.messenger.hello()
             except MessageError as error:
                 logger.warning("Slack does not answer: %s", error)
+            except Exception:
+                logger.exception("nobody looked whether Slack is there; the next look does")
 
     async def close(self) -> None:
         socket, self._socket = self._socket, None

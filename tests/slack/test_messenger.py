@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from bot.configuration import load
 from bot.errors import MessageError
@@ -55,6 +56,32 @@ async def test_a_post_that_was_answered_with_an_error_is_not_repeated(sandbox: S
     with pytest.raises(MessageError):
         await messenger(sandbox).post(CHANNEL, SENTENCE)
     assert [call.method for call in sandbox.slack.workspace.calls] == ["chat.postMessage"]
+
+
+@pytest.mark.parametrize("status", [200, 429, 503])
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"upstream connect error or disconnect/reset before headers", "text/plain"),
+        (b"<html>Bad gateway</html>", "text/html"),
+        (b"[1]", "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"", "application/json"),
+    ],
+    ids=["text", "HTML", "a list", "deep", "nothing"],
+)
+async def test_what_answers_in_slacks_place_is_slack_that_cannot_be_used(body: bytes, kind: str, status: int) -> None:
+    async def answers(_: web.Request) -> web.Response:
+        return web.Response(body=body, status=status, content_type=kind)
+
+    proxy = web.Application()
+    proxy.router.add_route("*", "/{path:.*}", answers)
+    async with TestServer(proxy) as server:
+        settings = load({"SLACK_API_URL": str(server.make_url("/api/")), "SLACK_BOT_TOKEN": "xoxb-none"})
+        slack = SlackMessenger(client=web_client(settings), renderer=Renderer(), network=settings.network, patience_s=0)
+        with pytest.raises(MessageError) as told:
+            await slack.hello()
+    assert told.value.passing
 
 
 async def test_a_response_url_goes_by_its_own_proxy_not_by_that_of_the_api(sandbox: Sandbox) -> None:
