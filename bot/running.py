@@ -61,9 +61,14 @@ class Bot:
 
 
 @contextlib.asynccontextmanager
-async def working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterator[None]:
-    """Stays in touch with Slack and the database, ticks, and sends; all of it ends with the context."""
+async def working(
+    settings: Settings, bot: Bot, store: SqlStore, stop: asyncio.Event
+) -> AsyncIterator["list[asyncio.Task[None]]"]:
+    """Stays in touch with Slack and the database, ticks, and sends; all of it ends with the context.
 
+    A part that fails is in the list that this gives, and ``stop`` is set: a bot that looks alive and does nothing is
+    worse than one that is started again.
+    """
     look_at_database = _looker(bot, store)
     scheduler = Scheduler(_ticks(settings, bot, store, look_at_database))
     bot.readiness.ticks_late = scheduler.late
@@ -82,10 +87,18 @@ async def working(settings: Settings, bot: Bot, store: SqlStore) -> AsyncIterato
 
     sending = asyncio.create_task(with_database())
     tasks = [asyncio.create_task(bot.slack.stay_in_touch()), sending, asyncio.create_task(_watch_loop())]
+    failed: list[asyncio.Task[None]] = []
+
+    def ended(task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a part of the bot has failed; the bot ends, to be started again", exc_info=task.exception())
+            failed.append(task)
+            stop.set()
+
     for task in tasks:
-        task.add_done_callback(_tell_failure)
+        task.add_done_callback(ended)
     try:
-        yield
+        yield failed
     finally:
         await scheduler.stop()
         bot.driver.end()
@@ -160,9 +173,3 @@ def _ticks(
         Tick("evidence", _EVIDENCE_S, collect),
         Tick("sweep", _FORGET_S, sweep),
     )
-
-
-def _tell_failure(task: "asyncio.Task[None]") -> None:
-    """At once, not when the bot ends: what it did is not done any more."""
-    if not task.cancelled() and task.exception() is not None:
-        logger.error("a part of the bot has failed; start it again", exc_info=task.exception())

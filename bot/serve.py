@@ -79,7 +79,10 @@ _KEPT_AT_LAST_S = 120.0
 
 
 async def serve(settings: Settings) -> int:
-    """Until SIGTERM or SIGINT; what is under way then has some seconds to end, and what is not sent stays stored."""
+    """Until SIGTERM or SIGINT; what is under way then has some seconds to end, and what is not sent stays stored.
+
+    The exit status: 1 where a part of the bot failed, which ends it too.
+    """
     if problems := [*settings.slack.problems(), *settings.alert_problems()]:
         raise SettingsError(problems)
     one_arena()
@@ -93,11 +96,11 @@ async def serve(settings: Settings) -> int:
             # not before: who asks at once is answered first
             bot.tasks.start(warm_up(settings, asks, bot.slack.messenger.renderer), "the warm-up")
             logger.info("listening on %s:%s, %s mode", settings.host, settings.port, "HTTP" if http_mode else "Socket")
-            async with working(settings, bot, store):
+            async with working(settings, bot, store, stop) as failed:
                 await stop.wait()
                 await bot.slack.close()
             await bot.tasks.drain(_DRAIN_S)
-    return 0
+    return 1 if failed else 0
 
 
 def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | None = None) -> Bot:

@@ -43,12 +43,15 @@ async def migrate(engine: AsyncEngine, url: str) -> None:
     # migrations only add: where a newer bot was here and is taken back, this one works with what that has left
     if held is not None and held >= REVISION:
         return
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot.store.migrate"),
-        env={**os.environ, "DATABASE_URL": url},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bot.store.migrate"),
+            env={**os.environ, "DATABASE_URL": url},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:
+        raise StoreError(f"No process could be started to migrate the database ({error.strerror})") from error
     try:
         _, told = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
     except TimeoutError as error:

@@ -1,5 +1,7 @@
 """SIGTERM while much is being sent: the bot ends at once and in order, and nothing is lost or doubled."""
 
+import asyncio
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -50,3 +52,24 @@ async def test_a_bot_that_is_told_to_end_ends_while_it_sends(
         await sandbox.close()
     said = Counter(message.text for message in slack.messages)
     assert set(said.values()) == {1}
+
+
+async def test_a_bot_of_which_a_part_has_failed_ends_to_be_started_again(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """It would look alive, and send and tick no more."""
+    broken = "import bot.handlers.delivery as d\nasync def work(_): raise RuntimeError('broken')\n"
+    (tmp_path / "sitecustomize.py").write_text(f"{broken}d.DeliveryHandler.work = work\n")
+    environ = {"DATABASE_URL": copy_of("SQLite", tmp_path, request), "PYTHONPATH": str(tmp_path)}
+    sandbox = Sandbox(load_scenarios()["all is well"], environ=environ)
+    await sandbox.start()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bot", "run"), env=sandbox.environment(), stderr=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(60):
+            _, told = await process.communicate()
+    finally:
+        await sandbox.close()
+    assert process.returncode == 1
+    assert "a part of the bot has failed" in told.decode()

@@ -1,5 +1,6 @@
 """What the migrations make is what the code asks for, and a newer database serves the bot before it."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,22 @@ async def test_what_was_there_before_stays_and_is_gone_on_with(
         assert (card.message.kind, card.incident) == ("card", 1)
         run = await store.add_run(mitigation.asked(asking(made.id)), now=NOW, request="view:2")
         assert await store.runs(made.id) == [run]
+    finally:
+        await store.close()
+
+
+async def test_a_machine_that_starts_no_process_is_waited_for(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    url = empty("SQLite", tmp_path, request)
+    store = store_at(url)
+    monkeypatch.setattr("bot.store.migrate.asyncio.create_subprocess_exec", full)
+    try:
+        with pytest.raises(StoreError, match=r"^No process could be started .* \(Resource temporarily unavailable\)$"):
+            await migrate(store.engine, url)
     finally:
         await store.close()
 
