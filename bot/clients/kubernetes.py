@@ -187,6 +187,8 @@ class KubernetesCluster:
         except (aiohttp.InvalidURL, UnicodeError) as error:
             raise BadAnswer("the cluster's address is not a URL") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, aiohttp.ClientConnectionError | OSError) and not isinstance(error, TimeoutError):
+                self.logins.doubt(login)
             raise Unreachable(f"the cluster at {_host(login.server)} cannot be reached: {_why(error)}") from error
 
     async def _send(

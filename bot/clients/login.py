@@ -103,6 +103,7 @@ class Logins:
     def __init__(self, settings: Kubernetes, timeout_s: float) -> None:
         self._settings, self._timeout_s = settings, timeout_s
         self._held: Login | None = None
+        self._doubted: Login | None = None
         self._under_way: asyncio.Task[Login] | None = None
 
     async def close(self) -> None:
@@ -125,15 +126,29 @@ class Logins:
             self._under_way.add_done_callback(_looked_at)
         return self._under_way
 
+    def doubt(self, login: Login) -> None:
+        """Nothing was reached with it: the server, its certificates or our own may be others by now."""
+        self._doubted = login
+
     async def current(self, refused: Login | None) -> Login:
-        """The login; read anew where it was ``refused`` and is not itself fresh. Raises as :func:`log_in`."""
+        """The login; read anew where it was ``refused`` or is doubted, and is not itself fresh.
+
+        Raises as :func:`log_in`; one that is only doubted is kept where it cannot be read.
+        """
         old = self._held
-        now = asyncio.get_running_loop().time()
-        stale = refused is not None and refused is old and now - refused.made > _LOGIN_AGE_S
-        if old is not None and not stale:
+        doubted = old is not None and old is self._doubted
+        if old is not None:
+            fresh = asyncio.get_running_loop().time() - old.made <= _LOGIN_AGE_S
+            if fresh or not (doubted or old is refused):
+                return old
+        self._doubted = None
+        try:
+            # whoever has no more time leaves it to the others
+            return await asyncio.shield(self.begin())
+        except UpstreamError:
+            if old is None or old is refused:
+                raise
             return old
-        # whoever has no more time leaves it to the others
-        return await asyncio.shield(self.begin())
 
     async def _log_in(self) -> Login:
         try:

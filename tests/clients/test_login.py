@@ -16,7 +16,7 @@ from aiohttp import web
 
 from bot.clients import login
 from bot.clients.kubernetes import KubernetesCluster
-from bot.errors import LoginExpired, UpstreamError
+from bot.errors import LoginExpired, Unreachable, UpstreamError
 from bot.sandbox.kubernetes import TOKEN, application, kubeconfig
 from bot.settings import Kubernetes, Limits, Network
 from tests.clients.test_kubeconfig import credential, logging_in, read, world
@@ -71,6 +71,21 @@ async def test_whoever_has_no_more_time_leaves_the_login_to_the_others(tmp_path:
         await asyncio.sleep(0)
         hurried.cancel()
         assert await other == "mistral-service"
+
+
+async def test_a_kubeconfig_that_leads_elsewhere_by_now_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "_LOGIN_AGE_S", 0.0)
+    config = tmp_path / "config"
+    async with serve(application(world())) as url, cluster_at("http://127.0.0.1:1", config) as cluster:
+        with pytest.raises(Unreachable):
+            await read(cluster)
+        await asyncio.to_thread(config.write_text, "clusters: [")
+        with pytest.raises(Unreachable):  # it may be the network alone: the login that was there is kept
+            await read(cluster)
+        await asyncio.to_thread(config.write_text, kubeconfig(url))
+        assert await read(cluster) == "mistral-service"
 
 
 async def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
