@@ -106,7 +106,8 @@ class BundleFile:
                 raise
             await _undisturbed(self._keep(member, name, source))
         finally:
-            member.spool.close()
+            with contextlib.suppress(OSError):
+                member.spool.close()
 
     async def _keep(self, member: "_Member", name: str, source: str) -> None:
         await member.end()
@@ -240,9 +241,10 @@ class BundleFile:
 
     def _abandon(self) -> None:
         if self._file is not None:
-            with contextlib.suppress(OSError):
-                self._packed.close()
-            self._file.close()
+            for part in (self._packed, self._file):
+                # on a full disk each tries once more to write what it holds
+                with contextlib.suppress(OSError):
+                    part.close()
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)
         self._tar = self._file = self._temporary = None

@@ -177,6 +177,9 @@ class HttpClient:
                 await response.aclose()
         except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError) as error:
             return _failure_of(error, progress)
+        except UnicodeError:
+            # httpx reads where a redirect leads, although nobody follows it
+            return Failure.GARBAGE
         finally:
             if progress.connecting is not None:
                 # httpcore leaves what it has opened where the handshake is cancelled

@@ -89,6 +89,9 @@ class PrometheusMetrics:
                 if session.late:
                     raise _late(timeout_s) from error
                 raise self._unreachable(error) from error
+            except (RecursionError, ValueError) as error:
+                # after those of requests, of which some are ValueErrors too
+                raise _nonsense() from error
 
     def _unreachable(self, error: Exception) -> UpstreamError:
         import requests
@@ -119,7 +122,7 @@ def _refused(status: int, body: bytes) -> UpstreamError:
     if status in (400, 422):
         try:
             said = str(json.loads(body)["error"])[:200]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return _nonsense()
         return BadAnswer(f"Prometheus refused the query: {said}; check PROMETHEUS_ERRORS and PROMETHEUS_REQUESTS")
     return BadAnswer(f"Prometheus answered with {status}: look at its own logs and load")

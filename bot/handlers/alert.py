@@ -70,7 +70,8 @@ class AlertHandler:
             raise Busy("More alerts come in than can be written down just now; send them again in a moment.")
         one = _Waiting(payload, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
-        if not self._tasks:
+        # one that has ended stands there until the loop comes round to it, and writes no more
+        if all(task.done() for task in self._tasks):
             task = asyncio.create_task(self._write(), name="writing alerts")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

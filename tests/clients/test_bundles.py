@@ -3,11 +3,13 @@
 import asyncio
 import io
 import json
+import os
 import random
 import tarfile
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 
@@ -172,6 +174,19 @@ async def test_what_came_before_the_time_was_over_is_kept(tmp_path: Path) -> Non
 async def test_a_bundle_that_is_abandoned_leaves_nothing(tmp_path: Path) -> None:
     bundle = await begun(tmp_path)
     await bundle.add("a", b"x" * 100_000, source="x")
+    await bundle.abandon()
+    assert there(tmp_path) == []
+
+
+async def test_a_bundle_that_a_full_disk_ended_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(held: int, mode: str) -> BinaryIO:
+        os.close(held)
+        return cast(BinaryIO, Path("/dev/full").open(mode))
+
+    monkeypatch.setattr("bot.clients.bundles.os.fdopen", full)
+    bundle = await begun(tmp_path)
+    with pytest.raises(BotError, match="cannot be written"):
+        await bundle.add("a", os.urandom(200_000), source="x", text=False)
     await bundle.abandon()
     assert there(tmp_path) == []
 

@@ -96,6 +96,12 @@ async def test_a_whole_answer_has_its_status_body_lower_case_headers_and_times()
             302,
             id="redirects",
         ),
+        pytest.param(
+            says(b"HTTP/1.1 302 Found\r\nLocation: http://xn--/\r\nContent-Length: 0\r\n\r\n"),
+            Failure.GARBAGE,
+            None,
+            id="redirects to what is no name",
+        ),
         pytest.param(says(long(b"429 No", 9, b"{}"), "close"), None, 429, id="cuts a body of 429"),
         pytest.param(says(long(b"401 No", 9, b"{}"), "reset"), None, 401, id="resets in a body of 401"),
     ],

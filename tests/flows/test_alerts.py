@@ -1,5 +1,6 @@
 """Alerts become incidents without a person: a payload in over HTTP, an incident with its card out in Slack."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import pytest
 
 from bot.domain import acts
-from bot.domain.alerts import Alerts, Does, Matcher, Rule
+from bot.domain.alerts import Alerts, Does, Matcher, Payload, Rule
 from bot.domain.incident import Milestone
 from bot.domain.timeline import Kind
 from tests.databases import KINDS, copy_of
+from tests.domain.alerts import an_alert
 from tests.flows.alerting import Alerted, alert, alerted
 from tests.flows.test_incident_answers import ADA
 from tests.flows.test_incidents import cards, form
@@ -46,6 +48,14 @@ async def test_a_critical_alert_opens_an_incident_whose_card_has_the_alert_and_t
     assert incident.cause == "rate_limited"
     assert incident.milestones[Milestone.FIRST_ALERT].isoformat() == "2026-07-01T11:55:00.123456+00:00"
     assert await kinds(room) == ["declared", "alert", "triage"]
+
+
+async def test_an_alert_that_comes_as_the_last_one_was_written_is_written_too(room: Alerted) -> None:
+    async with asyncio.timeout(60):
+        for name in ("A", "B", "C"):
+            await room.bot.alerts.receive(Payload(alerts=(an_alert(name, key=name),)))
+    await room.settle()
+    assert len(cards(room.slack)) == 3
 
 
 async def test_repeats_tell_nobody_anything(room: Alerted) -> None:
