@@ -14,6 +14,7 @@ from bot.domain.incident import HOME, Change, Incident
 from bot.store.alerts import ReceivedAlerts
 from bot.store.changing import add_incident, change_incident
 from bot.store.rows import alert_key_of, alert_key_row, alert_of, incident_of
+from bot.store.states import OPEN
 from bot.store.tables import alert_keys, alerts, incidents
 from bot.store.writing import enqueue
 
@@ -93,9 +94,7 @@ class StoredAlerts(ReceivedAlerts):
         gone = (await connection.execute(old)).rowcount
         empty = not_(select(alerts.c.id).where(alerts.c.key == alert_keys.c.key).exists())
         # a key whose incident is open would open another
-        lasting = select(incidents.c.id).where(
-            incidents.c.id == alert_keys.c.incident, incidents.c.status != "resolved"
-        )
+        lasting = select(incidents.c.id).where(incidents.c.id == alert_keys.c.incident, incidents.c.status.in_(OPEN))
         idle = and_(empty, not_(alert_keys.c.waiting), alert_keys.c.triage_at.is_(None), not_(lasting.exists()))
         return gone + (await connection.execute(delete(alert_keys).where(idle))).rowcount
 
@@ -113,7 +112,7 @@ async def _held(
     """The incidents that may be changed, held, in every process in the same order."""
     numbers = [key.incident for key in keys if key.incident is not None]
     targets = {one.judged.target for some in told.values() for one in some if one.judged.does == "note"}
-    beside = select(incidents.c.id).where(incidents.c.status != "resolved", incidents.c.target.in_(targets))
+    beside = select(incidents.c.id).where(incidents.c.status.in_(OPEN), incidents.c.target.in_(targets))
     beside = beside.order_by(incidents.c.id.desc()).limit(_BESIDE)
     if targets:
         numbers += (await connection.execute(beside)).scalars()

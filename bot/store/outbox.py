@@ -16,7 +16,7 @@ from bot.store.tables import deliveries, incidents, runs
 _PENDING = (*WAITING, *SENDING)
 _UNSENT = (
     select(deliveries.c.state, func.count().label("many"), func.min(deliveries.c.created_at).label("oldest"))
-    .where(deliveries.c.state != "sent")
+    .where(deliveries.c.state.in_((*_PENDING, "dead")))
     .group_by(deliveries.c.state)
 )
 _CLOCKS = (incidents.c.due_at, runs.c.due_at)

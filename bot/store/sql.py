@@ -27,7 +27,7 @@ from bot.store.postmortems import StoredPostmortems
 from bot.store.publications import StoredPublications
 from bot.store.rows import entry_of, incident_of
 from bot.store.runs import StoredRuns
-from bot.store.states import SENDING
+from bot.store.states import OPEN, SENDING
 from bot.store.tables import alert_keys, deliveries, drafts, incidents, requests, runs, timeline, triages, watches
 from bot.store.watches import StoredWatches
 from bot.store.writing import append, enqueue, note_request
@@ -131,11 +131,11 @@ class SqlStore(
 
     async def in_channel(self, channel: str) -> Sequence[Incident]:
         here = (incidents.c.channel == channel) | (incidents.c.own_channel == channel)
-        return await self._incidents(select(incidents).where(here & (incidents.c.status != "resolved")).limit(50))
+        return await self._incidents(select(incidents).where(here & incidents.c.status.in_(OPEN)).limit(50))
 
     async def listed(self, *, open_only: bool, limit: int) -> Sequence[Incident]:
         query = select(incidents).limit(limit)
-        return await self._incidents(query.where(incidents.c.status != "resolved") if open_only else query)
+        return await self._incidents(query.where(incidents.c.status.in_(OPEN)) if open_only else query)
 
     async def resolved(self, *, limit: int) -> Sequence[Incident]:
         return await self._incidents(select(incidents).where(incidents.c.status == "resolved").limit(limit))

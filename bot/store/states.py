@@ -1,8 +1,12 @@
-"""What the states of deliveries are called in the database, where a bot of the former version may look too."""
+"""Which incidents are open, and what the states of deliveries are called where a bot of before may look too."""
 
 from sqlalchemy import ColumnElement, case
 
+from bot.domain.incident import Status
 from bot.store.tables import deliveries
+
+# By their names: an index finds nothing that is only said not to be.
+OPEN = tuple(status.value for status in Status if status is not Status.RESOLVED)
 
 # A bot of before migration 0003, which may still run beside this one, takes what is called waiting, or sending for too
 # long, and counts as sent what it knows nothing of. So what it cannot send has names of its own for the two.

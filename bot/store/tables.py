@@ -17,7 +17,7 @@ from sqlalchemy import (
 from bot.store.columns import ID, Moment, metadata
 
 # The newest migration.
-REVISION = "0004"
+REVISION = "0005"
 incidents = Table(
     "incidents",
     metadata,
@@ -103,6 +103,7 @@ deliveries = Table(
     UniqueConstraint("id"),
     Index("ix_deliveries_waiting", "state", "due_at"),
     Index("ix_deliveries_order", "incident", "destination", "state", "seq"),
+    Index("ix_deliveries_template", "template", "kind"),
     sqlite_autoincrement=True,
 )
 

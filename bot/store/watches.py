@@ -8,19 +8,18 @@ from sqlalchemy import case, insert, literal, or_, select, union_all, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
-from bot.domain.incident import Status
 from bot.domain.watching import Watching
 from bot.errors import AlreadyDone
 from bot.ports.watches import Watched
 from bot.store.base import Base
+from bot.store.states import OPEN
 from bot.store.tables import incidents, watches
 
 # Incidents that have been opened, or reopened, since somebody looked last: they are watched from now on.
-_OPEN = [status.value for status in Status if status is not Status.RESOLVED]
 _UNWATCHED = (
     select(incidents.c.id, case((watches.c.incident.is_(None), "new"), else_="again").label("what"))
     .outerjoin(watches, watches.c.incident == incidents.c.id)
-    .where(incidents.c.status.in_(_OPEN), watches.c.due_at.is_(None))
+    .where(incidents.c.status.in_(OPEN), watches.c.due_at.is_(None))
 )
 
 
