@@ -144,13 +144,15 @@ class SlackIncidents:
         await self.messenger.tell(place, f"{after.name} is {after.severity} now.")
 
     async def _role(self, place: Place, asked: parse.OnIncident, request: str) -> None:
-        word = asked.text.split()[0].lower() if asked.text.split() else ""
-        if not word:
+        if not asked.text:
             await self._show_roles(place, await self._meant(place, asked))
             return
+        named = parse.people(asked.text)
+        word, _, more = named.rest.partition(" ")
+        word = word.lower()
         if word not in list(Role):
             raise Refusal(f"Say which: `/mistral role` {', '.join(Role)}, and a mention of whoever has it, if not you.")
-        user = parse.mentioned(asked.text) or place.user
+        user = _one_of(named, word, more) or place.user
         before = await self._meant(place, asked)
         after = await self._give(place, before.id, Role(word), user, request)
         await self.messenger.tell(place, f"<@{after.roles.get(Role(word), user)}> is {word} of {after.name}.")
@@ -221,6 +223,17 @@ class SlackIncidents:
 
     async def _meant(self, place: Place, asked: parse.OnIncident) -> Incident:
         return await self.handler.meant(asked.number, place.channel)
+
+
+def _one_of(named: parse.People, role: str, more: str) -> str | None:
+    """Who is to have the role; None: nobody is named. Raises Refusal rather than to take somebody else."""
+    if more:
+        raise Refusal(
+            f"I do not know “{parse.short(more)}”: pick them from Slack's list, as in `/mistral role {role} @ada`."
+        )
+    if named.group or len(named.users) > 1:
+        raise Refusal(f"A role is one person's: mention one, as in `/mistral role {role} @ada`.")
+    return named.users[0] if named.users else None
 
 
 def _open_points(incident: Incident) -> list[str]:

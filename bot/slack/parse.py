@@ -29,6 +29,7 @@ _LONGEST_TEXT = 4000
 _NUMBER = re.compile(r"(?i)(inc-)?(\d{1,9})")
 _REVISION = re.compile(r"[0-9]{1,9}")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]{2,30})(?:\|[^>]*)?>")
+_GROUP = re.compile(r"<![^>]*>")
 # The phrases with which people call for help; the runbook's own.
 _PHRASE = re.compile(r"\bmistral\s+(?:incident|outage|down|on-call|emergency|broken)\b", re.IGNORECASE)
 
@@ -93,7 +94,7 @@ def command(text: str, targets: tuple[str, ...], remedies: tuple[str, ...] = ())
         return Help()
     word, rest = words[0].lower(), words[1:]
     if word not in COMMANDS:
-        return Unknown(f"I do not know “{_short(words[0])}”; {nearest(word[:_LONGEST_WORD], COMMANDS)}")
+        return Unknown(f"I do not know “{short(words[0])}”; {nearest(word[:_LONGEST_WORD], COMMANDS)}")
     if word == "help":
         return Help()
     if word in ON_INCIDENTS:
@@ -104,7 +105,7 @@ def command(text: str, targets: tuple[str, ...], remedies: tuple[str, ...] = ())
         return _on_mitigation(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip(), targets, remedies)
     target = rest[0] if rest else DEFAULT_TARGET
     if target not in targets:
-        return Unknown(f"There is no target “{_short(target)}”; {nearest(target[:_LONGEST_WORD], targets)}")
+        return Unknown(f"There is no target “{short(target)}”; {nearest(target[:_LONGEST_WORD], targets)}")
     return Triage(target) if word == "triage" else Health(target)
 
 
@@ -144,7 +145,7 @@ def _on_mitigation(verb: str, text: str, targets: tuple[str, ...], remedies: tup
         else:
             known = remedies if verb == "revert" else targets if remedy else (*remedies, *targets)
             kind = "remedy" if verb == "revert" else "target" if remedy else "remedy or target"
-            return Unknown(f"There is no {kind} “{_short(word)}”; {nearest(word[:_LONGEST_WORD], known)}")
+            return Unknown(f"There is no {kind} “{short(word)}”; {nearest(word[:_LONGEST_WORD], known)}")
     if target not in targets:
         return Unknown(f"There is no target “{target}”; {nearest(target, targets)}")
     return OnMitigation(verb, remedy, target, revision)
@@ -155,10 +156,19 @@ def unescape(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
-def mentioned(text: str) -> str | None:
-    """The id of the first user that is mentioned."""
-    found = _MENTION.search(text)
-    return found[1] if found else None
+@dataclass(frozen=True)
+class People:
+    """Who is mentioned: ``users`` by their ids; ``group``: a user group, or everybody. ``rest``: what else is said."""
+
+    users: tuple[str, ...]
+    group: bool
+    rest: str
+
+
+def people(text: str) -> People:
+    rest = _GROUP.sub(" ", _MENTION.sub(" ", text))
+    users = tuple(dict.fromkeys(found[1] for found in _MENTION.finditer(text)))
+    return People(users, _GROUP.search(text) is not None, " ".join(rest.split()))
 
 
 def calls_for_help(text: str) -> bool:
@@ -166,6 +176,7 @@ def calls_for_help(text: str) -> bool:
     return _PHRASE.search(text[:4000]) is not None
 
 
-def _short(word: str) -> str:
+def short(word: str) -> str:
+    """As it may be repeated to whoever typed it."""
     word = redact(word)
     return word if len(word) <= _LONGEST_WORD else word[: _LONGEST_WORD - 1] + "…"
