@@ -342,5 +342,7 @@ MESSAGES: dict[str, Sample] = {
     ),
     "unpublished": sample({"incident": INCIDENT, "page": "atlassian", "why": "it refuses the key"}),
     "untriaged": sample({"incident": INCIDENT, "why": "There is no target called eu any more."}),
-    "update_modal": sample({**FORM, "statuses": STATUSES, "nexts": NEXTS}, {"audiences": EVERYBODY}, own=_MENUS),
+    "update_modal": sample(
+        {**FORM, "statuses": STATUSES, "nexts": NEXTS, "action": BUSY.action}, {"audiences": EVERYBODY}, own=_MENUS
+    ),
 }

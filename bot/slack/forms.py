@@ -39,13 +39,16 @@ class Forms:
     channel: str | None
     components: tuple[str, ...]
 
-    async def declare(self, place: Place, triage: str | None) -> None:
-        """Opens the form, filled in from the triage with that id."""
+    async def declare(self, place: Place, triage: str | None, typed: str = "") -> None:
+        """Opens the form, filled in from the triage with that id, or with what was ``typed`` after the command."""
         await self.incidents.allowed(Act.DECLARE, place.user)
         report = await kept_report(self.handler.store, triage)
         impact = ""
         if report.get("severity") in ("P1", "P2", "P3"):
             impact = str(report.get("headline", ""))
+        title = " ".join(typed.split()) or str(report.get("title") or report.get("headline", ""))
+        if len(title) > TITLE_CHARS and typed:
+            impact = typed
         context = {
             "metadata": {
                 "channel": place.channel,
@@ -54,7 +57,7 @@ class Forms:
                 "alert_key": report.get("alert_key"),
                 "first_alert": report.get("first_alert"),
             },
-            "title": str(report.get("title") or report.get("headline", ""))[:TITLE_CHARS],
+            "title": title[:TITLE_CHARS],
             "severity": report.get("severity"),
             "severities": SEVERITIES,
             "impact": impact,

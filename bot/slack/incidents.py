@@ -207,7 +207,7 @@ class SlackIncidents:
 
     async def _reopen(self, place: Place, asked: parse.OnIncident, request: str) -> None:
         if asked.number is None:
-            raise Refusal("Say which: `/mistral reopen 3`.")
+            raise Refusal("Say which: `/mistral reopen INC-3`.")
         await self.reopen(place, asked.number, request)
 
     async def _catch_up(self, place: Place, asked: parse.OnIncident, _: str) -> None:

@@ -230,9 +230,9 @@ class Listeners:
     async def _on_incident(self, place: Place, asked: parse.OnIncident) -> None:
         match asked.verb:
             case "declare":
-                await self.forms.declare(place, None)
+                await self.forms.declare(place, None, asked.text)
             case "update":
-                await self.updates.update(place, asked.number)
+                await self.updates.update(place, asked.number, asked.text)
             case "resolve":
                 await self.updates.resolve(place, asked.number)
             case "publish":

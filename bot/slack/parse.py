@@ -26,7 +26,18 @@ ON_MITIGATIONS = ("mitigate", "rollback", "revert", "freeze", "unfreeze")
 COMMANDS = ("triage", "health", *ON_INCIDENTS, *ON_MITIGATIONS, *AFTERWARDS, "help")
 _LONGEST_WORD = 40
 _LONGEST_TEXT = 4000
-_NUMBER = re.compile(r"(?i)(inc-)?(\d{1,9})")
+# An incident as people name it: INC-3, inc 3, INC3, #3, or 3 alone.
+_MARK = r"(?:inc[ #-]{0,3}|#)"
+_FIRST = re.compile(rf"(?i){_MARK}?(\d{{1,9}})(?!\S)")
+_FIRST_MARKED = re.compile(rf"(?i){_MARK}(\d{{1,9}})(?!\S)")
+_ANYWHERE = re.compile(rf"(?i)(?<!\S){_MARK}?(\d{{1,9}})(?!\S)")
+# What is said in these may begin with a number: only INC-3 or #3 names an incident there.
+_FREE_TEXT = ("note", "action")
+# The few words of these have no numbers of their own: the incident's may stand before, between or after them.
+_FEW_WORDS = ("severity", "role", "evidence")
+# Of these nothing else can be said; of the first not even which incident.
+_ALONE = ("list",)
+_NUMBER_ALONE = ("timeline", "resolve", "publish", "reopen", "catch-up", "postmortem", "actions")
 _REVISION = re.compile(r"[0-9]{1,9}")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]{2,30})(?:\|[^>]*)?>")
 _GROUP = re.compile(r"<![^>]*>")
@@ -97,10 +108,8 @@ def command(text: str, targets: tuple[str, ...], remedies: tuple[str, ...] = ())
         return Unknown(f"I do not know “{short(words[0])}”; {nearest(word[:_LONGEST_WORD], COMMANDS)}")
     if word == "help":
         return Help()
-    if word in ON_INCIDENTS:
-        return _on_incident(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip())
-    if word in AFTERWARDS:
-        return _afterwards(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip())
+    if word in ON_INCIDENTS or word in AFTERWARDS:
+        return _about_incident(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip())
     if word in ON_MITIGATIONS:
         return _on_mitigation(word, text[:_LONGEST_TEXT].strip()[len(word) :].strip(), targets, remedies)
     target = rest[0] if rest else DEFAULT_TARGET
@@ -109,26 +118,26 @@ def command(text: str, targets: tuple[str, ...], remedies: tuple[str, ...] = ())
     return Triage(target) if word == "triage" else Health(target)
 
 
-def _on_incident(verb: str, text: str) -> OnIncident:
-    first, _, more = text.partition(" ")
-    named = _NUMBER.fullmatch(first)
-    # a note may begin with a number; only INC-3 names an incident there
-    if named and (verb not in ("note", "milestone") or named[1]):
-        return OnIncident(verb, int(named[2]), unescape(more.strip()))
-    last = text.rpartition(" ")[2]
-    named = _NUMBER.fullmatch(last)
-    if named and verb in ("severity", "role"):
-        return OnIncident(verb, int(named[2]), unescape(text[: -len(last)].strip()))
-    return OnIncident(verb, None, unescape(text))
+def _about_incident(verb: str, text: str) -> OnIncident | Afterwards | Unknown:
+    number, said = _numbered(verb, text)
+    said = unescape(said)
+    if said and verb in (*_ALONE, *_NUMBER_ALONE):
+        forms = [f"`/mistral {verb}`"] * (verb != "reopen") + [f"`/mistral {verb} INC-3`"] * (verb not in _ALONE)
+        return Unknown(f"I do not know “{short(said)}” after `{verb}`: say {' or '.join(forms)}.")
+    return OnIncident(verb, number, said) if verb in ON_INCIDENTS else Afterwards(verb, number, said)
 
 
-def _afterwards(verb: str, text: str) -> Afterwards:
-    first, _, more = text.partition(" ")
-    named = _NUMBER.fullmatch(first)
-    # an action's text may begin with a number; only INC-3 names an incident there
-    if named and verb != "metrics" and (verb != "action" or named[1]):
-        return Afterwards(verb, int(named[2]), unescape(more.strip()))
-    return Afterwards(verb, None, unescape(text))
+def _numbered(verb: str, text: str) -> tuple[int | None, str]:
+    """(the incident that is named, what else is said)."""
+    if verb in ("declare", "metrics", *_ALONE):
+        return None, text
+    if verb in _FEW_WORDS:
+        found = _ANYWHERE.search(text)
+    else:
+        found = (_FIRST_MARKED if verb in _FREE_TEXT else _FIRST).match(text)
+    if found is None:
+        return None, text
+    return int(found[1]), f"{text[: found.start()].rstrip()} {text[found.end() :].lstrip()}".strip()
 
 
 def _on_mitigation(verb: str, text: str, targets: tuple[str, ...], remedies: tuple[str, ...]) -> Request:

@@ -54,13 +54,15 @@ class Updates:
     triage: TriageHandler
     audiences: Audiences
 
-    async def update(self, place: Place, number: int | None) -> None:
+    async def update(self, place: Place, number: int | None, typed: str = "") -> None:
+        """Opens the form, with what was ``typed`` after the command as what is being done."""
         await self.incidents.allowed(Act.UPDATE, place.user)
         incident = await self.handler.incidents.meant(number, place.channel)
         if not incident.open:
             raise Refusal(f"{incident.name} is resolved; `/mistral reopen {incident.id}` opens it again.")
         context = await self._context(UPDATE, incident, place)
-        await self._open(place, Reply(template="update_modal", context={**context, "statuses": _STATUSES}))
+        context |= {"statuses": _STATUSES, "action": typed or incident.action}
+        await self._open(place, Reply(template="update_modal", context=context))
 
     async def publish(self, place: Place, number: int | None) -> None:
         """The status page alone, of a resolved incident too."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.incident import Milestone
+from bot.domain.incident import TITLE_CHARS, Milestone
 from bot.domain.policy import Policy
 from tests.databases import copy_of
 from tests.flows.desk import ROBIN, Desk, desk_at
@@ -35,6 +35,7 @@ async def typed(desk: Desk, words: str) -> None:
         ("role commander @ada", "I do not know “@ada”"),
         ("role commander Ada &amp; Chris", "I do not know “Ada &amp; Chris”"),
         (f"role commander <@{ADA}|ada> chris", "I do not know “chris”"),
+        ("role commander 1 2", "I do not know “2”"),
         ("role commander <!subteam^S0ONCALL|@oncall>", "A role is one person's: mention one"),
         ("role commander <!here>", "A role is one person's: mention one"),
         (f"role commander <@{ADA}|ada> <@U0COMMANDER|chris>", "A role is one person's: mention one"),
@@ -46,3 +47,85 @@ async def test_a_role_goes_to_nobody_but_whom_it_was_typed_for(desk: Desk, words
     incident = await desk.bot.incidents.one(1)
     assert incident.roles == {}
     assert Milestone.ACKNOWLEDGED not in incident.milestones, "the pager goes on"
+
+
+@pytest.mark.parametrize(
+    ("words", "user"),
+    [
+        ("role scribe", ROBIN),
+        ("role Scribe #1", ROBIN),
+        (f"role scribe <@{ADA}|ada>", ADA),
+        (f"role <@{ADA}> scribe", ADA),
+        (f"role INC 1 scribe <@{ADA}>", ADA),
+        (f"role scribe inc-1 <@{ADA}>", ADA),
+        (f"role scribe <@{ADA}> INC1", ADA),
+    ],
+)
+async def test_a_role_goes_to_whoever_is_mentioned_and_else_to_whoever_asks(desk: Desk, words: str, user: str) -> None:
+    await desk.declared(title="Another")
+    incident = 1 if "1" in words else 2
+    await typed(desk, words if incident == 1 else f"{words} INC-2")
+    assert (await desk.bot.incidents.one(incident)).roles == {"scribe": user}
+
+
+@pytest.mark.parametrize("number", ["#2", "INC2", "INC 2", "inc-2", "2"])
+@pytest.mark.parametrize(("verb", "title"), [("resolve", "Resolve INC-2"), ("update", "Update INC-2")])
+async def test_an_incident_is_named_as_people_write_it(desk: Desk, verb: str, title: str, number: str) -> None:
+    await desk.declared(title="Another")
+    view = await desk.opened(f"{verb} {number}")
+    assert view.body["title"]["text"] == title
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (
+            "resolve we restarted it",
+            "I do not know “we restarted it” after `resolve`: say `/mistral resolve` or `/mistral resolve INC-3`.",
+        ),
+        ("resolve INC-", "I do not know “INC-” after `resolve`"),
+        ("publish INC-1 now", "I do not know “now” after `publish`"),
+        ("timeline yesterday", "I do not know “yesterday” after `timeline`"),
+        ("catch-up INC-1, please", "I do not know “INC-1, please” after `catch-up`"),
+        ("list 3", "I do not know “3” after `list`: say `/mistral list`."),
+        ("actions mine", "I do not know “mine” after `actions`"),
+        ("postmortem INC_1", "I do not know “INC_1” after `postmortem`"),
+        ("reopen it", "I do not know “it” after `reopen`: say `/mistral reopen INC-3`."),
+    ],
+)
+async def test_words_that_a_command_has_no_use_for_are_refused_with_its_form(
+    desk: Desk, words: str, answer: str
+) -> None:
+    before = len(desk.slack.messages)
+    await typed(desk, words)
+    await desk.whispered(answer, ROBIN)
+    assert len(desk.slack.messages) == before + 1
+    assert desk.slack.views == {}
+
+
+async def test_what_is_typed_after_declare_is_the_forms_title(desk: Desk) -> None:
+    view = await desk.opened("declare 3 pods  are &lt;down&gt;\nsince noon")
+    assert shown(view.blocks, "title") == "3 pods are <down> since noon"
+
+
+async def test_of_a_title_that_is_too_long_nothing_is_lost(desk: Desk) -> None:
+    words = "completions fail " * 30
+    view = await desk.opened(f"declare {words}")
+    assert shown(view.blocks, "title") == words[:TITLE_CHARS]
+    assert shown(view.blocks, "impact") == words.strip()
+
+
+async def test_what_is_typed_after_update_is_what_is_being_done(desk: Desk) -> None:
+    view = await desk.opened("update we restarted 2 pods")
+    assert shown(view.blocks, "action") == "we restarted 2 pods"
+    await desk.slack.close(view)
+    await desk.declared(title="Another")
+    view = await desk.opened("update INC-2 we restarted")
+    assert view.body["title"]["text"] == "Update INC-2"
+    assert shown(view.blocks, "action") == "we restarted"
+
+
+def shown(blocks: list[dict[str, object]], name: str) -> object:
+    (element,) = [block["element"] for block in blocks if block.get("block_id") == name]
+    assert isinstance(element, dict)
+    return element.get("initial_value")
