@@ -9,7 +9,8 @@ from bot.__main__ import _parser
 from bot.configuration import load
 from bot.domain.causes import Severity
 from bot.domain.policy import Policy
-from bot.slack.parse import COMMANDS
+from bot.slack.parse import AFTERWARDS, COMMANDS, ON_INCIDENTS, Unknown
+from bot.slack.parse import command as asked_by
 from tests.settings_table import README, with_table
 
 
@@ -56,3 +57,23 @@ def test_what_make_is_said_to_do_it_does() -> None:
     told = set(re.findall(r"`make ([a-z-]+)`", README.read_text()))
     assert told
     assert told <= set(known)
+
+
+def test_a_command_that_is_told_with_an_incident_is_of_that_incident() -> None:
+    told = _examples(README.read_text()) + _examples((README.parent / "templates/slack/help.j2").read_text())
+    named = [one for one in told if re.search(r"(?<![\w:-])(?:INC-)?3(?!\w)", one)]
+    assert {one.split()[0] for one in named} >= {"update", "action", "note", "milestone", "postmortem"}
+    for one in named:
+        assert getattr(asked_by(one, ("default",)), "number", None) == 3, one
+
+
+def test_what_is_told_of_incidents_is_understood() -> None:
+    told = [one for one in _examples(README.read_text()) if one.split()[0] in (*ON_INCIDENTS, *AFTERWARDS)]
+    assert [one for one in told if isinstance(asked_by(one, ("default",)), Unknown)] == []
+
+
+def _examples(text: str) -> list[str]:
+    """What is told to be typed after /mistral, brackets left out; further commands may stand in its line."""
+    told = [cell for line in text.splitlines() if "`/mistral " in line for cell in re.findall(r"`([^`]+)`", line)]
+    bare = [re.sub(r"[\[\]]", "", one).removeprefix("/mistral ") for one in told]
+    return [one for one in bare if one.split()[0] in COMMANDS]

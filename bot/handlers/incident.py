@@ -99,7 +99,7 @@ class IncidentHandler:
             if found:
                 names = ", ".join(f"INC-{one.id} ({one.title})" for one in found[:5])
                 raise Refusal(
-                    f"Which one? Open are: {names}. Name its number, such as `/mistral update {found[0].id}`."
+                    f"Which one? Open are: {names}. Name its number, such as `/mistral update {found[0].name}`."
                 )
         raise Refusal("No incident is open. `/mistral declare` opens one.")
 

@@ -163,4 +163,5 @@ def _day(said: object) -> date | None:
 
 def _told(action: Action) -> str:
     who = f"<@{action.owner}>" if action.owner else "nobody yet"
-    return f"Action item {action.id} ({action.priority}, {action.state}), due {action.due}: {who}."
+    state = f"{action.priority}, {action.state}"
+    return f"Action item {action.id} of INC-{action.incident} ({state}), due {action.due}: {who}."

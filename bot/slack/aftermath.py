@@ -30,7 +30,7 @@ class Aftermath:
             case "postmortem":
                 await self.postmortem.command(place, asked)
             case "action":
-                about = await self.postmortem.meant(place, asked.number)
+                about = await self.postmortem.meant(place, asked)
                 await self.actions.add(place, asked, about, request)
             case "actions":
                 await self.actions.list(place, asked.number)

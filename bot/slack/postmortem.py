@@ -31,7 +31,7 @@ class SlackPostmortem:
     messenger: SlackMessenger
 
     async def command(self, place: Place, asked: parse.Afterwards) -> None:
-        await self.review(place, await self.meant(place, asked.number))
+        await self.review(place, await self.meant(place, asked))
 
     async def review(self, place: Place, number: int) -> None:
         """Opens the form; raises Refusal."""
@@ -126,10 +126,10 @@ class SlackPostmortem:
         }
         return Reply(template="postmortem_modal", context=context)
 
-    async def meant(self, place: Place, number: int | None) -> int:
+    async def meant(self, place: Place, asked: parse.Afterwards) -> int:
         """The one that is named, else the newest that has ended in this channel."""
-        if number is not None:
-            return number
+        if asked.number is not None:
+            return asked.number
         store = self.handler.store
         here = [one for one in await store.resolved(limit=_RECENT) if _lived(one, place.channel)]
         if here:
@@ -137,7 +137,7 @@ class SlackPostmortem:
         found = await store.in_channel(place.channel)
         if found:
             return found[0].id
-        raise Refusal("Say which: `/mistral postmortem INC-3`.")
+        raise Refusal(f"Say which: `/mistral {asked.verb} INC-3`.")
 
 
 def _lived(incident: Incident, channel: str) -> bool:

@@ -38,7 +38,7 @@ async def test_one_line_makes_an_action_item_with_all_that_it_says(desk: Desk) -
     (made,) = await desk.bot.store.actions(open_only=True, limit=5)
     assert (made.text, made.priority, made.owner, made.due) == ("raise the limit", ActionPriority.P1, ADA, day)
     assert [one.event.text for one in await desk.bot.store.timeline(1)][-1] == "raise the limit"
-    await desk.whispered(f"Action item 1 (P1, open), due {day}: <@{ADA}>.", ROBIN)
+    await desk.whispered(f"Action item 1 of INC-1 (P1, open), due {day}: <@{ADA}>.", ROBIN)
 
 
 async def test_what_is_not_said_is_by_priority_and_secrets_are_not_kept(desk: Desk) -> None:

@@ -129,3 +129,38 @@ def shown(blocks: list[dict[str, object]], name: str) -> object:
     (element,) = [block["element"] for block in blocks if block.get("block_id") == name]
     assert isinstance(element, dict)
     return element.get("initial_value")
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("action INC-2 raise the limit", "Action item 1 of INC-2 (P2, open)"),
+        ("action inc 2 raise the limit", "Action item 1 of INC-2 (P2, open)"),
+        ("action #2 raise the limit", "Action item 1 of INC-2 (P2, open)"),
+        ("note INC2 the provider was called", "It is in the timeline of INC-2."),
+        ("milestone INC-2 mitigated 00:00", "INC-2: mitigated at"),
+        ("milestone 2 mitigated 00:00", "INC-2: mitigated at"),
+        ("note 2 pods are down", "Which one? Open are: INC-"),
+    ],
+)
+async def test_a_text_is_kept_where_it_was_meant_to_be_and_the_answer_says_where(
+    desk: Desk, words: str, answer: str
+) -> None:
+    await desk.declared(title="Another")
+    await typed(desk, words)
+    await desk.whispered(answer, ROBIN)
+
+
+async def test_a_number_that_begins_a_text_belongs_to_it_and_the_answer_names_the_incident(desk: Desk) -> None:
+    await typed(desk, "action 3 retries are too many")
+    await desk.whispered("Action item 1 of INC-1 (P2, open)", ROBIN)
+    (made,) = await desk.bot.store.actions(open_only=True, limit=5)
+    assert (made.incident, made.text) == (1, "3 retries are too many")
+
+
+async def test_who_names_no_incident_of_several_is_told_a_form_that_every_command_takes(desk: Desk) -> None:
+    await desk.declared(title="Another")
+    await typed(desk, "note the provider was called")
+    await desk.whispered("Name its number, such as `/mistral update INC-", ROBIN)
+    await desk.slack.command("action raise the limit", user=ROBIN, channel="C0GENERAL")
+    await desk.whispered("Say which: `/mistral action INC-3`.", ROBIN)
