@@ -47,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--host", default="127.0.0.1", help="where the page listens, for others to join; loopback alone"
     )
-    commands.add_parser("manifest", help="print the Slack app manifest")
+    manifest = commands.add_parser("manifest", help="print the Slack app manifest")
+    manifest.add_argument("--url", help="for HTTP mode: where Slack reaches the bot, such as https://bot.example.com")
     _add_evidence(commands)
     postmortem = commands.add_parser("postmortem", help="an incident's postmortem as Markdown, on stdout")
     postmortem.add_argument("incident", help="such as 7 or INC-7")
@@ -236,7 +237,7 @@ def _main(argv: Sequence[str] | None) -> int:
         if arguments.command == "manifest":
             from bot.slack.manifest import manifest_text
 
-            print(manifest_text(), end="")
+            print(manifest_text(arguments.url), end="")
             return 0
         if arguments.command == "sandbox":
             return _sandbox(arguments.scenario, arguments.port, arguments.host)

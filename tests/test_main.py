@@ -25,6 +25,7 @@ def mistral_bot(*arguments: str, home: Path, **environ: str) -> "subprocess.Comp
         (["triage", "nowhere"], "there is no target called 'nowhere'"),
         (["health", "nowhere"], "there is no target called 'nowhere'"),
         (["sandbox", "--scenario", "no such"], "no such"),
+        (["manifest", "--url", "bot.example.com"], "is no address for Slack: say it as https://bot.example.com"),
     ],
 )
 def test_a_wrong_command_line_exits_2_with_one_line_on_stderr(arguments: list[str], told: str, tmp_path: Path) -> None:

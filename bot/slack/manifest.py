@@ -2,14 +2,41 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from bot.domain.scopes import SCOPES
+from bot.errors import SettingsError
 
 EVENTS = ("app_home_opened", "app_mention", "message.channels", "message.groups", "reaction_added")
+# where bot.web takes all that Slack sends
+_PATH = "/slack/events"
 
 
-def manifest() -> dict[str, Any]:
-    """The manifest for Socket Mode; for HTTP mode set ``socket_mode_enabled`` to false and the request URLs."""
+def manifest(url: str | None = None) -> dict[str, Any]:
+    """For Socket Mode, or for HTTP mode where Slack reaches the bot at ``url``; raises SettingsError."""
+    made = _over_a_socket()
+    if url is not None:
+        takes = _endpoint(url)
+        made["features"]["slash_commands"][0]["url"] = takes
+        made["settings"]["event_subscriptions"]["request_url"] = takes
+        made["settings"]["interactivity"]["request_url"] = takes
+        made["settings"]["socket_mode_enabled"] = False
+    return made
+
+
+def _endpoint(url: str) -> str:
+    """``url`` may end in the path already, as one that is copied from Slack's settings does."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "https" and parts.hostname and not (parts.query or parts.fragment or parts.username)
+    except ValueError:
+        usable = False
+    if not usable or not url.isprintable() or " " in url:
+        raise SettingsError([f"--url {url!r} is no address for Slack: say it as https://bot.example.com"])
+    return url.rstrip("/").removesuffix(_PATH) + _PATH
+
+
+def _over_a_socket() -> dict[str, Any]:
     return {
         "display_information": {
             "name": "Mistral incident bot",
@@ -47,6 +74,6 @@ def manifest() -> dict[str, Any]:
     }
 
 
-def manifest_text() -> str:
+def manifest_text(url: str | None = None) -> str:
     """The manifest as JSON, ready to paste under "Create an app from a manifest"."""
-    return json.dumps(manifest(), indent=2) + "\n"
+    return json.dumps(manifest(url), indent=2) + "\n"
