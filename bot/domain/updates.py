@@ -15,7 +15,7 @@ from bot.domain import acts
 from bot.domain.acts import Update
 from bot.domain.incident import Change, Incident, Outgoing, Refusal, Role, Status, plain
 from bot.domain.policy import Policy
-from bot.domain.publication import IMPACTS, ComponentState, Publication, PublicStatus
+from bot.domain.publication import ENDED, IMPACTS, ComponentState, Publication, PublicStatus
 from bot.domain.redaction import redact
 from bot.domain.telling import to_public, to_stakeholders
 from bot.domain.timeline import Event
@@ -144,6 +144,10 @@ def _publication(public: Public, incident: Incident, actor: str) -> Publication:
         components = {name: ComponentState(state) for name, state in public.components.items()}
     except ValueError:
         raise Refusal("A status page has no such status.") from None
+    if (status in ENDED) is incident.open:
+        # the form was opened before somebody else resolved it, or reopened it
+        by_now = "open again" if incident.open else "resolved"
+        raise Refusal(f"{incident.name} is {by_now}, and “{status.value}” does not fit that. Fill in the form anew.")
     return Publication(
         status=status,
         title=public.title,

@@ -57,6 +57,17 @@ async def test_an_end_that_the_page_is_not_told_is_remembered_until_it_is(desk: 
     assert "still says" not in card.all_text
 
 
+async def test_what_was_to_be_published_before_an_end_is_not_published_after_it(desk: Desk) -> None:
+    await desk.click_send(await desk.filled(action="queueing", publish=["yes"]))
+    late = await desk.filled("publish", user=ADA)
+    await desk.click_send(await desk.filled("resolve", reason="it is over", publish=["yes"]))
+    answer = await desk.click_send(late)
+    assert "INC-1 is resolved, and “investigating” does not fit that" in str(answer)
+    public = await desk.public()
+    assert public is not None
+    assert public.status == "resolved"
+
+
 async def test_a_resolved_incident_can_be_corrected_and_looked_back_at_in_public(desk: Desk) -> None:
     await desk.bot.incidents.act(1, lambda one, now: acts.resolve(one, (), "", ADA, now))
     await desk.click_send(await desk.filled("publish 1", public_title="Slow answers", public_text="It was short."))
