@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from bot.domain.causes import Severity
 from bot.domain.incident import CARD, Change, Outgoing, Refusal, plain
 from bot.domain.policy import Policy
 from bot.domain.publication import TEXT_CHARS, TITLE_CHARS, Publication
@@ -16,10 +17,20 @@ from bot.domain.timeline import Event, Kind
 STATUS = "status:"
 
 
-def to_stakeholders(change: Change, text: str, actor: str, now: datetime, policy: Policy) -> Change:
-    """Tells ``text`` in the channels that the policy names for the severity. Raises Refusal where it is empty."""
+def audience(severity: Severity, noticed: Sequence[str], policy: Policy) -> tuple[str, ...]:
+    """The channels of stakeholders: the policy's for the severity, and those that were ``noticed``.
+
+    Who has heard of a beginning hears of the end, though the severity was lowered since.
+    """
+    return tuple(dict.fromkeys((*policy.stakeholders.get(severity, ()), *noticed)))
+
+
+def to_stakeholders(
+    change: Change, text: str, actor: str, now: datetime, policy: Policy, noticed: Sequence[str]
+) -> Change:
+    """Tells ``text`` to the :func:`audience`. Raises Refusal where there is none, or nothing is said."""
     said, incident = redact(plain(text))[:TEXT_CHARS], change.incident
-    channels = policy.stakeholders.get(incident.severity, ())
+    channels = audience(incident.severity, noticed, policy)
     if not said:
         raise Refusal("What stakeholders are told is empty.")
     if not channels:

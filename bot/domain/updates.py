@@ -90,9 +90,18 @@ def with_due(filled: Filled, incident: Incident, actor: str, now: datetime, poli
 
 
 def change(
-    filled: Filled, incident: Incident, actor: str, now: datetime, policy: Policy, pages: Sequence[str]
+    filled: Filled,
+    incident: Incident,
+    actor: str,
+    now: datetime,
+    policy: Policy,
+    pages: Sequence[str],
+    noticed: Sequence[str],
 ) -> Change:
-    """What sending it does; ``pages`` are the status pages by their names. Raises Refusal."""
+    """What sending it does; ``pages`` are the status pages by their names. Raises Refusal.
+
+    ``noticed``: the channels of stakeholders that were told of the incident before.
+    """
     match filled.form:
         case "update":
             made = _update(filled, incident, actor, now, policy)
@@ -101,7 +110,7 @@ def change(
         case _:
             made = Change(incident=incident)
     if filled.stakeholders:
-        made = to_stakeholders(made, filled.stakeholders, actor, now, policy)
+        made = to_stakeholders(made, filled.stakeholders, actor, now, policy, noticed)
     if filled.public is not None:
         made = to_public(made, _publication(filled.public, made.incident, actor), now, pages)
     return made

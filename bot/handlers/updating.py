@@ -58,10 +58,11 @@ class UpdateHandler:
     async def at_once(self, filled: Filled, number: int, user: str, request: str, shown: str | None = None) -> Incident:
         """Without a preview; the same ``request`` is carried out once. Raises Differs from what was ``shown``."""
         runs = await self.incidents.store.runs(number) if filled.form == RESOLVE else ()
+        noticed = await self.incidents.store.noticed(number)
 
         def act(incident: Incident, now: datetime) -> Change:
             must_be_settled(runs)
-            made = change(filled, incident, user, now, self.incidents.policy, self.pages)
+            made = change(filled, incident, user, now, self.incidents.policy, self.pages, noticed)
             if shown is not None and digest(made) != shown:
                 raise Differs("It is not what the preview showed any more.")
             return made
@@ -71,7 +72,8 @@ class UpdateHandler:
     async def _made(self, filled: Filled, incident: Incident, user: str, now: datetime) -> Change:
         if filled.form == RESOLVE:
             must_be_settled(await self.incidents.store.runs(incident.id))
-        return change(filled, incident, user, now, self.incidents.policy, self.pages)
+        noticed = await self.incidents.store.noticed(incident.id)
+        return change(filled, incident, user, now, self.incidents.policy, self.pages, noticed)
 
 
 def _preview(made: Change, metadata: Mapping[str, Any], pages: tuple[str, ...], *, changed: bool) -> Reply:

@@ -163,6 +163,9 @@ class Store(Runs, Alerts, Watches, Publications, Aftermath, Protocol):
     async def first_notice(self, incident: int, channel: str) -> "MessageRef | None":
         """The first message about the incident for the stakeholders in ``channel``."""
 
+    async def noticed(self, incident: int) -> Sequence[str]:
+        """The channels of stakeholders that were told of the incident, or will be, the first told first."""
+
     async def waiting(self) -> Mapping[str, int]:
         """How many deliveries are in each state that is not ``sent``."""
 

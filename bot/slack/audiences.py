@@ -7,6 +7,7 @@ from typing import Any
 from bot.domain.incident import Incident, Status
 from bot.domain.policy import Act
 from bot.domain.publication import ENDED, USUAL_STATES, ComponentState, PublicIncident, PublicStatus
+from bot.domain.telling import audience
 from bot.domain.updates import PUBLISH, RESOLVE, UPDATE, Public
 from bot.ports import Store
 from bot.slack.incidents import SlackIncidents
@@ -34,13 +35,16 @@ class Audiences:
     async def offered(self, form: str, incident: Incident, user: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the template of the form shows, and what :meth:`stakeholders` and :meth:`public` are to be given back.
 
-        Stakeholders are offered where policy names channels for the severity, the status page where there is one and
-        ``user`` may publish; when an incident ends, only where it was published.
+        Stakeholders are offered where policy names channels for the severity, or some were told before; the status page
+        where there is one and ``user`` may publish; when an incident ends, only where it was published.
         """
         public = await self.store.public(incident.id)
         status = _status(form, incident, public)
-        channels = () if form == PUBLISH else self.incidents.handler.policy.stakeholders.get(incident.severity, ())
-        told = bool(channels) and await self.store.first_notice(incident.id, channels[0]) is not None
+        noticed = await self.store.noticed(incident.id)
+        policy = self.incidents.handler.policy
+        channels = () if form == PUBLISH else audience(incident.severity, noticed, policy)
+        # for a channel that hears of it for the first time nothing is as it was
+        told = bool(channels) and set(channels) <= set(noticed)
         was = {"status": status, "told": incident.status if told else None, "public": public and public.status}
         shown: dict[str, Any] = {"channels": channels, "stakeholders": "", "page": None}
         if channels:

@@ -101,6 +101,15 @@ class Outbox(Base):
         where = [deliveries.c.incident == incident, deliveries.c.destination == channel]
         return await self._first("notice", where)
 
+    async def noticed(self, incident: int) -> Sequence[str]:
+        place = deliveries.c.destination
+        # what was refused for good has told nobody
+        told = or_(deliveries.c.ts.is_not(None), deliveries.c.state != "dead")
+        query = select(place).where(deliveries.c.incident == incident, deliveries.c.kind == "notice", told)
+        async with self._reading() as connection:
+            ordered = query.group_by(place).order_by(func.min(deliveries.c.seq))
+            return list((await connection.execute(ordered)).scalars())
+
     async def shown(self, kind: str, template: str) -> MessageRef | None:
         return await self._first(kind, [deliveries.c.template == template])
 

@@ -1,11 +1,13 @@
 """What stakeholders and the public are told of an end, and of what comes after it, through the front door."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.domain import acts
+from bot.domain.causes import Severity
 from bot.domain.publication import component_states
 from bot.sandbox.slack.filling import Values
 from tests.databases import copy_of
@@ -39,6 +41,58 @@ async def test_an_end_is_told_to_all_who_were_told_of_the_beginning(desk: Desk) 
     assert "It is over: our AI features work as usual again." in desk.posts(SUPPORT)[-1].text
     told = [entry.event.kind for entry in await desk.bot.store.timeline(1)]
     assert told[-4:] == ["status", "resolved", "told", "published"]
+
+
+async def lowered(desk: Desk, severity: str = "P3") -> None:
+    """To one for which no stakeholders are configured."""
+    await desk.slack.command(f"severity {severity}", user=ADA)
+    await desk.whispered(f"INC-1 is {severity} now.", ADA)
+
+
+async def test_whoever_was_told_of_the_beginning_hears_the_end_though_the_severity_was_lowered(desk: Desk) -> None:
+    await desk.click_send(await desk.filled(action="queueing"))
+    await lowered(desk)
+    view = await desk.opened("resolve")
+    assert "Stakeholders (1 channel)" in view.all_text
+    await desk.slack.wait_for(lambda: "has not ended yet" not in view.all_text)
+    await desk.slack.submit(view, {"reason": {"value": "the limit was raised"}})
+    assert await desk.click_send(desk.slack.views[ROBIN]) == {"response_action": "clear"}
+    began, ended = desk.posts(SUPPORT)
+    assert "It is over: our AI features work as usual again." in ended.text
+    assert ended.thread_ts == began.ts
+
+
+async def test_a_form_that_was_open_as_the_severity_was_lowered_still_tells_whoever_was_told_before(desk: Desk) -> None:
+    await desk.click_send(await desk.filled(action="queueing"))
+    view = await desk.opened()
+    await lowered(desk)
+    answer = await desk.slack.submit(view, {"action": {"value": "watching"}})
+    assert answer["response_action"] == "push"
+    assert await desk.click_send(desk.slack.views[ROBIN]) == {"response_action": "clear"}
+    assert len(desk.posts(SUPPORT)) == 2
+
+
+async def test_whom_slack_did_not_let_the_bot_tell_is_not_offered_after_the_severity_was_lowered(desk: Desk) -> None:
+    desk.slack.channels[SUPPORT].is_archived = True
+    await desk.click_send(await desk.filled(action="queueing"))
+    assert [one.message.to for one in await desk.bot.store.dead_letters(10)] == [SUPPORT]
+    await lowered(desk)
+    assert "Stakeholders" not in (await desk.opened()).all_text
+
+
+async def test_a_channel_that_a_raised_severity_adds_hears_it_from_the_beginning(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    others = "C0OTHERS"
+    policy = replace(STAKEHOLDERS, stakeholders={Severity.P1: (SUPPORT, others), Severity.P2: (SUPPORT,)})
+    async with desk_at(copy_of("SQLite", tmp_path, request), policy) as desk:
+        await desk.declared(severity="P2")
+        await desk.click_send(await desk.filled(action="queueing"))
+        assert "The team is still looking for the reason." in (await desk.opened(user=ADA)).all_text
+        await lowered(desk, "P1")
+        view = await desk.opened()
+        assert "Stakeholders (2 channels)" in view.all_text
+        assert "The team is looking for the reason." in view.all_text
 
 
 async def test_an_end_that_the_page_is_not_told_is_remembered_until_it_is(desk: Desk) -> None:

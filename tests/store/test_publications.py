@@ -8,12 +8,12 @@ import pytest
 
 from bot.domain import acts
 from bot.domain.acts import Update
-from bot.domain.incident import Incident, Refusal
+from bot.domain.incident import Incident, Outgoing, Refusal
 from bot.domain.policy import Policy
 from bot.domain.publication import ComponentState, Impact, Publication, PublicStatus
 from bot.domain.telling import to_public
 from bot.errors import AlreadyDone, Conflict
-from bot.ports import Draft
+from bot.ports import Draft, MessageRef
 from bot.store.sql import SqlStore
 from tests.domain.incidents import declaring
 from tests.fakes import NOW
@@ -162,3 +162,21 @@ def test_a_secret_that_was_pasted_into_a_public_text_is_masked() -> None:
     change = to_public(declaring(), pasted, NOW, ["builtin"])
     assert change.publication is not None
     assert "abcdef" not in f"{change.publication}{change.events}"
+
+
+async def test_who_was_told_is_known_in_order_and_whom_slack_refused_is_not_among_them(
+    store: SqlStore, incident: Incident
+) -> None:
+    assert await store.noticed(incident.id) == []
+    for number, channel in enumerate(("C0SUPPORT", "C0GONE", "C0ABOVE", "C0SUPPORT")):
+        message = Outgoing(kind="notice", to=channel, template="stakeholder_update", context={"text": str(number)})
+        incident = await store.save(incident, acts.tell(incident, message), now=NOW)
+    assert await store.noticed(incident.id) == ["C0SUPPORT", "C0GONE", "C0ABOVE"], "they will be told"
+    for delivery in await store.claim(NOW, limit=10, lease_s=60):
+        if delivery.message.to == "C0GONE":
+            await store.dead(delivery, "is_archived")
+        elif delivery.message.to == "C0SUPPORT":
+            await store.sent(delivery, MessageRef(channel="C0SUPPORT", ts="1.0"))
+    assert await store.noticed(incident.id) == ["C0SUPPORT", "C0ABOVE"]
+    other = await store.create(declaring(), now=NOW, request="view:1")
+    assert await store.noticed(other.id) == []
