@@ -28,5 +28,5 @@ def aftermath(
         evidence=SlackEvidence(handler=evidence, incidents=incidents, messenger=messenger, targets=targets),
         postmortem=SlackPostmortem(handler=postmortems, incidents=incidents, messenger=messenger),
         actions=SlackActions(handler=actions, incidents=incidents, messenger=messenger),
-        metrics=SlackMetrics(handler=insight, charts=ChartProcess(), messenger=messenger),
+        metrics=SlackMetrics(handler=insight, incidents=incidents, charts=ChartProcess(), messenger=messenger),
     )

@@ -125,7 +125,7 @@ def wired(settings: Settings, asks: Prober, store: SqlStore, *, pace_s: float | 
         forms=_forms(settings, acts),
         updates=_updates(settings, acts, triage, tuple(page.name for page in deliveries.pages)),
         mitigations=_in_slack(mitigations, acts, messenger, settings.incident_channel),
-        home=Home(handler=incidents, messenger=messenger),
+        home=Home(incidents=acts, messenger=messenger),
         aftermath=aftermath(settings, acts, evidence, postmortems, actions),
         messenger=messenger,
         targets=tuple(target.name for target in settings.targets),

@@ -7,7 +7,7 @@ import pytest
 
 from bot.configuration import load
 from bot.domain.causes import Severity
-from bot.domain.policy import Act, Calendar, Escalation, Policy, Promise, QuietHours
+from bot.domain.policy import Act, ApprovalRule, Calendar, Escalation, Mitigations, Policy, Promise, QuietHours
 from bot.errors import SettingsError
 from bot.settings import Settings
 
@@ -221,3 +221,10 @@ def test_a_list_lets_in_those_on_it_and_without_one_everybody_but_guests() -> No
     assert not policy.allows(Act.RESOLVE, "U0ADA", guest=False)
     assert policy.allows(Act.DECLARE, "U0ADA", guest=False)
     assert not policy.allows(Act.DECLARE, "U0ADA", guest=True)
+
+
+def test_a_guest_reads_where_any_list_or_approvers_name_them_and_everybody_else_does() -> None:
+    approvers = (ApprovalRule(users=frozenset({"U0GWEN"})),)
+    policy = Policy(may={Act.UPDATE: frozenset({"U0ROBIN"})}, mitigations=Mitigations(approvers=approvers))
+    assert [user for user in ("U0ROBIN", "U0GWEN", "U0ADA") if policy.shows(user, guest=True)] == ["U0ROBIN", "U0GWEN"]
+    assert policy.shows("U0ADA", guest=False)

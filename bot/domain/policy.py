@@ -178,5 +178,10 @@ class Policy:
         listed = self.may.get(act)
         return user in listed if listed is not None else not guest
 
+    def shows(self, user: str, *, guest: bool) -> bool:
+        """Whether ``user`` may read: a guest may only who is named for some act, or as an approver."""
+        approvers = (rule.users for rule in self.mitigations.approvers)
+        return not guest or any(user in named for named in (*self.may.values(), *approvers))
+
 
 SNOOZES = (10 * _MINUTES, 20 * _MINUTES, 30 * _MINUTES)

@@ -66,6 +66,7 @@ class SlackActions:
         await self.messenger.tell(place, f"Action item {identity} is done.")
 
     async def list(self, place: Place, incident: int | None) -> None:
+        await self.incidents.may_read(place.user)
         held = await self.handler.open_ones(incident)
         context = {
             "mine": [one for one in held if one.owner == place.user],

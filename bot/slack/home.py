@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from bot.domain.figures import by_severity
-from bot.domain.incident import Incident
+from bot.domain.incident import Incident, Refusal
 from bot.domain.reminding import local_day
-from bot.handlers.incident import IncidentHandler
 from bot.ports import Reply
+from bot.slack.incidents import SlackIncidents
 from bot.slack.messenger import SlackMessenger
 
 # How many a list shows, how many open ones are read, and how many resolved ones the figures are counted over.
@@ -15,12 +15,21 @@ _SHOWN, _RECENT, _READ, _COUNTED = 15, 5, 100, 100
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    handler: IncidentHandler
+    incidents: SlackIncidents
     messenger: SlackMessenger
 
     async def show(self, user: str) -> None:
-        """What ``user`` sees, as it is now."""
-        store = self.handler.store
+        """What ``user`` sees, as it is now; for whoever may not read it, a sentence that says so."""
+        try:
+            await self.incidents.may_read(user)
+        except Refusal as refusal:
+            await self.messenger.publish_home(user, Reply(template="sentence", context={"sentence": str(refusal)}))
+            return
+        await self._show(user)
+
+    async def _show(self, user: str) -> None:
+        handler = self.incidents.handler
+        store = handler.store
         held = await store.listed(open_only=True, limit=_READ + 1)
         ended = await store.resolved(limit=_COUNTED)
         standing = await store.in_place(_SHOWN + 1)
@@ -31,7 +40,7 @@ class Home:
             "recent": ended[:_RECENT],
             "figures": by_severity(ended),
             "actions": await store.actions(owner=user, open_only=True, limit=_SHOWN),
-            "today": local_day(self.handler.clock.now(), self.handler.policy.calendar),
+            "today": local_day(handler.clock.now(), handler.policy.calendar),
             "most": _SHOWN,
             "cut": len(held) > _READ,
             "counted": _COUNTED,

@@ -59,6 +59,11 @@ class SlackIncidents:
             who = "everybody but guests" if policy.may.get(act) is None else "those whom the policy names"
             raise Refusal(f"To {act} is for {who}; ask somebody who may.")
 
+    async def may_read(self, user: str) -> None:
+        """Raises Refusal where ``user`` is a guest whom policy does not name: this may be of channels not theirs."""
+        if not self.handler.policy.shows(user, guest=await self._is_guest(user)):
+            raise Refusal("To read this is for everybody but guests; ask somebody who may.")
+
     async def may(self, act: Act, user: str) -> bool:
         """Whether :meth:`allowed` lets ``user``."""
         try:
@@ -144,6 +149,7 @@ class SlackIncidents:
         await self.messenger.tell(place, f"{after.name} is {after.severity} now.")
 
     async def _role(self, place: Place, asked: parse.OnIncident, request: str) -> None:
+        await self.may_read(place.user)
         if not asked.text:
             await self._show_roles(place, await self._meant(place, asked))
             return
@@ -194,6 +200,7 @@ class SlackIncidents:
         await self.messenger.tell(place, f"{after.name}: {name} at {at.astimezone(zone):%Y-%m-%d %H:%M %Z}.")
 
     async def _timeline(self, place: Place, asked: parse.OnIncident, _: str) -> None:
+        await self.may_read(place.user)
         incident = await self._meant(place, asked)
         entries = (await self.handler.store.timeline(incident.id))[-_SHOWN_ENTRIES:]
         await self.messenger.answer(
@@ -201,6 +208,7 @@ class SlackIncidents:
         )
 
     async def _list(self, place: Place, _asked: parse.OnIncident, _: str) -> None:
+        await self.may_read(place.user)
         found = await self.handler.store.listed(open_only=True, limit=_SHOWN_INCIDENTS + 1)
         context = {"incidents": found, "most": _SHOWN_INCIDENTS}
         await self.messenger.answer(place, Reply(template="incident_list", context=context))
@@ -211,6 +219,7 @@ class SlackIncidents:
         await self.reopen(place, asked.number, request)
 
     async def _catch_up(self, place: Place, asked: parse.OnIncident, _: str) -> None:
+        await self.may_read(place.user)
         incident = await self._meant(place, asked)
         entries = (await self.handler.store.timeline(incident.id))[-10:]
         context = {

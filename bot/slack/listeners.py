@@ -132,7 +132,7 @@ class Listeners:
             case parse.Triage(target):
                 self._start(place, self._triage(place, target), f"triage of {target}")
             case parse.Health(target):
-                self._start(place, self.triage.health(place, target), f"health of {target}")
+                self._start(place, self._health(place, target), f"health of {target}")
             case parse.OnIncident():
                 self._start(place, self._on_incident(place, asked), asked.verb)
             case parse.OnMitigation():
@@ -226,6 +226,10 @@ class Listeners:
     async def _triage(self, place: Place, target: str) -> None:
         await self.incidents.allowed(Act.TRIAGE, place.user)
         await self.triage.show(place, target)
+
+    async def _health(self, place: Place, target: str) -> None:
+        await self.incidents.may_read(place.user)
+        await self.triage.health(place, target)
 
     async def _on_incident(self, place: Place, asked: parse.OnIncident) -> None:
         match asked.verb:

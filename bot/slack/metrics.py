@@ -10,6 +10,7 @@ from bot.domain.spans import span_of
 from bot.errors import BotError
 from bot.handlers.insight import InsightHandler
 from bot.ports import Charts, File, Reply
+from bot.slack.incidents import SlackIncidents
 from bot.slack.messenger import SlackMessenger
 from bot.slack.place import Place
 
@@ -21,11 +22,13 @@ _USUAL, _MOST = timedelta(days=30), timedelta(days=3660)
 @dataclass(frozen=True, kw_only=True)
 class SlackMetrics:
     handler: InsightHandler
+    incidents: SlackIncidents
     charts: Charts
     messenger: SlackMessenger
 
     async def show(self, place: Place, text: str) -> None:
         """In the channel, where others read it too."""
+        await self.incidents.may_read(place.user)
         span = span_of(text, _MOST) if text else _USUAL
         if span is None or span < timedelta(days=1):
             raise Refusal("Say over how long: `/mistral metrics 30d`, 12w or 1y.")

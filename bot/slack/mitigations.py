@@ -89,6 +89,8 @@ class SlackMitigations:
 
     async def _kubectl(self, place: Place, identity: str) -> None:
         run = await self.handler.one(identity)
+        if not await self.approvers.may(run, place.user):
+            await self.incidents.may_read(place.user)
         lines = await self.handler.commands(run.target, run.remedy, run)
         await self.messenger.answer(place, Reply(template="commands", context={"parts": in_parts(lines)}))
 

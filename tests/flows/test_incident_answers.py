@@ -149,10 +149,11 @@ async def test_roles_are_shown_to_whoever_asks_and_claimed_by_button(served: Ser
     await served.send()
     assert "*Incident commander*: <@U0APPROVER>" in cards(served.slack)[0].all_text
     assert len([one for one in served.slack.messages if "Who does what" in one.all_text]) == 1
-    await served.slack.command("role", user="U0GUEST")
-    theirs = await served.whispered("Who does what in INC-1", "U0GUEST")
+    await served.slack.command("role", user="U0REQUESTER")
+    theirs = await served.whispered("Who does what in INC-1", "U0REQUESTER")
+    # who has become one since
     await served.slack.click(theirs, "role_scribe", user="U0GUEST")
-    await served.whispered("everybody but guests", "U0GUEST")
+    await served.whispered("To update is for everybody but guests", "U0GUEST")
 
 
 async def test_a_pushpin_where_no_incident_is_open_is_nobodys_business(served: Served) -> None:

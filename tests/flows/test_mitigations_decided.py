@@ -135,8 +135,8 @@ async def test_approvers_may_reject_what_they_may_not_ask_for_and_others_may_not
 async def test_kubectl_is_ready_to_paste_for_whoever_asks(room: Room) -> None:
     await room.declared()
     await room.ask()
-    await room.click(room.card(), "kubectl", GUEST)
-    told = await room.whispered("The same by kubectl", GUEST)
+    await room.click(room.card(), "kubectl", CHRIS)
+    told = await room.whispered("The same by kubectl", CHRIS)
     assert "kubectl -n default set env deployment/mistral-service" in told.all_text
 
 
