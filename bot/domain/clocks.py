@@ -34,10 +34,20 @@ def tick(incident: Incident, now: datetime, policy: Policy) -> Change | None:
     return Change(incident=incident, events=tuple(events), messages=tuple(messages))
 
 
-def snooze(incident: Incident, by: timedelta, actor: str, now: datetime, policy: Policy) -> Change:
-    """Puts the update off, at most as often as the policy lets; the next reminder comes before the new time."""
+def snooze(
+    incident: Incident, by: timedelta, actor: str, now: datetime, policy: Policy, *, reminded: datetime | None = None
+) -> Change:
+    """Puts the update off, at most as often as the policy lets; the next reminder comes before the new time.
+
+    ``reminded``: when the update was due of which somebody was reminded, who means no other; None: whichever is next.
+    """
     if not incident.open or incident.next_update_at is None:
         raise Refusal(f"No update of {incident.name} is due.")
+    if reminded not in (None, incident.next_update_at):
+        raise Refusal(
+            f"That reminder is out of date: the next update of {incident.name} is due at another time now; "
+            "its own reminder puts it off."
+        )
     if incident.snoozes >= policy.snoozes_most:
         raise Refusal(f"This update was put off {incident.snoozes} times already; send it, please.")
     due = max(now, incident.next_update_at) + by

@@ -97,13 +97,18 @@ class SlackIncidents:
         after = await self._give(place, number, Role(role), place.user, request)
         await self._show_roles(place, after, instead=True)
 
-    async def snooze(self, place: Place, number: int, minutes: int, request: str) -> None:
+    async def snooze(
+        self, place: Place, number: int, minutes: int, request: str, reminded: datetime | None = None
+    ) -> None:
+        """By a button of a reminder; ``reminded``: when the update was due that it was about."""
         await self.allowed(Act.UPDATE, place.user)
         by = timedelta(minutes=minutes)
         if by not in SNOOZES:
             raise Refusal("An update can be put off by 10, 20 or 30 minutes.")
         after = await self.handler.act(
-            number, lambda one, now: clocks.snooze(one, by, place.user, now, self.handler.policy), request
+            number,
+            lambda one, now: clocks.snooze(one, by, place.user, now, self.handler.policy, reminded=reminded),
+            request,
         )
         await self.messenger.tell(place, f"{after.name}: the update is put off by {minutes} minutes.")
 

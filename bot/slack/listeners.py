@@ -162,11 +162,12 @@ class Listeners:
 
     async def click_incident(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
-        place, value, name = _place(body), str(action.get("value")), str(action["action_id"])
-        if not (value.isascii() and value.isdecimal()):
+        place, name = _place(body), str(action["action_id"])
+        try:
+            number, reminded = parse.clicked(str(action.get("value")))
+        except ValueError:
             self._start(place, self.messenger.tell(place, _ANOTHER_VERSION), name)
             return
-        number = int(value)
         request = f"click:{action.get('action_ts')}:{name}:{place.user}"
         work: Coroutine[None, None, None]
         match name:
@@ -181,7 +182,7 @@ class Listeners:
             case _ if name.startswith(_CLAIM):
                 work = self.incidents.claim(place, number, name.removeprefix(_CLAIM), request)
             case _:
-                work = self.incidents.snooze(place, number, int(name.rpartition("_")[2]), request)
+                work = self.incidents.snooze(place, number, int(name.rpartition("_")[2]), request, reminded)
         self._start(place, work, f"{name} INC-{number}")
 
     async def click_mitigation(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:

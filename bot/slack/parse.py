@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from bot.domain.redaction import redact
 from bot.settings import DEFAULT_TARGET
@@ -158,6 +159,17 @@ def _on_mitigation(verb: str, text: str, targets: tuple[str, ...], remedies: tup
     if target not in targets:
         return Unknown(f"There is no target “{target}”; {nearest(target, targets)}")
     return OnMitigation(verb, remedy, target, revision)
+
+
+def clicked(value: str) -> tuple[int, datetime | None]:
+    """(incident's number, when the update was due that a reminder was about) of a button; raises ValueError.
+
+    Reminders that were posted before they said the moment have the number alone, as all other buttons.
+    """
+    number, _, due = value.partition(" ")
+    if not (number.isascii() and number.isdecimal()):
+        raise ValueError(value)
+    return int(number), datetime.fromisoformat(due) if due else None
 
 
 def unescape(text: str) -> str:
