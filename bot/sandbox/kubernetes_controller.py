@@ -1,7 +1,6 @@
 """The sandbox's deployment controller: rolls a new template out pod by pod as time passes, and keeps the statuses."""
 
 import math
-import time
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import replace
@@ -34,12 +33,22 @@ class Objects:
 class Controller:
     """Call :meth:`changed` when the deployment's spec has changed, and :meth:`look` before anything is read."""
 
-    def __init__(self, held: Objects, spec: ClusterSpec, *, rollout_s: float, breaks: Callable[[Object], bool]) -> None:
+    def __init__(
+        self,
+        held: Objects,
+        spec: ClusterSpec,
+        *,
+        rollout_s: float,
+        breaks: Callable[[Object], bool],
+        monotonic: Callable[[], float],
+    ) -> None:
         """``breaks``: whether a pod template does not start."""
         self._objects = held
         self._spec = spec
         self._rollout_s = rollout_s
         self._breaks = breaks
+        self._monotonic = monotonic
+        self._looked_at = monotonic()
         self._changed_at: float | None = None
         self._began: float | None = None
         self._starting: list[Object] = []
@@ -60,11 +69,12 @@ class Controller:
         )
 
     def changed(self) -> None:
-        self._changed_at = time.monotonic()
+        self._changed_at = self._monotonic()
 
     def look(self) -> None:
         """Moves on to where the rollout would be by now."""
-        deployment, now = self._objects.held["deployments"].get(DEPLOYMENT), time.monotonic()
+        deployment, now = self._objects.held["deployments"].get(DEPLOYMENT), self._monotonic()
+        self._looked_at = now
         if deployment is None:
             return
         if self._changed_at is not None:
@@ -201,7 +211,8 @@ class Controller:
 
     def _tell_progress(self, deployment: Object, counted: tuple[int, int, int], at: datetime) -> None:
         """``counted``: what grows with progress."""
-        now, before, self._counted = time.monotonic(), self._counted, counted
+        # the moment of the look itself: what has moved on by then has not been waited for
+        now, before, self._counted = self._looked_at, self._counted, counted
         updated, ready, _ = counted
         wanted, total = deployment["spec"]["replicas"], updated - counted[2]
         if (updated, ready, total) == (wanted, wanted, wanted):

@@ -119,7 +119,13 @@ class ClusterState:
             put("secrets", objects.key_secret(name, objects.SECRET_KEY, key, now))
         if spec.egress:
             put("networkpolicies", objects.network_policy(spec.egress, now))
-        self._controller = Controller(self._objects, spec, rollout_s=self._world.rollout_s, breaks=self._breaks)
+        self._controller = Controller(
+            self._objects,
+            spec,
+            rollout_s=self._world.rollout_s,
+            breaks=self._breaks,
+            monotonic=self._world.monotonic,
+        )
         self._controller.settled(now)
 
     def _make_pods(self, owner: Object, now: datetime) -> None:

@@ -6,7 +6,7 @@ somebody changed by hand are laid over the scenario.
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -88,6 +88,8 @@ class World:
     """The Mistral key in the cluster's Secret and in the bot's environment."""
     rollout_s: float = 0.4
     """How long the pods of a new template take to be ready, all of them."""
+    monotonic: Callable[[], float] = time.monotonic
+    """By which the pods get ready."""
     telling: Telling | None = None
     changes: Changes = field(default_factory=Changes)
     cluster: Cluster | None = None
