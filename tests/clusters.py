@@ -47,7 +47,7 @@ async def cluster_at(
     *,
     token: str = TOKEN,
     limits: Limits | None = None,
-    timeout_s: float = 5.0,
+    timeout_s: float = 30.0,
     of_cluster: Mapping[str, Any] | None = None,
     network: Network | None = None,
 ) -> AsyncIterator[KubernetesCluster]:

@@ -37,7 +37,7 @@ def running(run: Path) -> Iterator[ControlPlane]:
     try:
         # what it starts outlives it, so its output must not be a pipe that the servers hold open
         with (run / "url").open("w") as out:
-            subprocess.run([_SCRIPT, "start", str(run)], check=True, stdout=out, timeout=90)
+            subprocess.run([_SCRIPT, "start", str(run)], check=True, stdout=out, timeout=240)
         url = (run / "url").read_text().strip()
         program = [sys.executable, str(_HERE / "kubelet.py"), url, ADMIN_TOKEN, str(run)]
         kubelet = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)

@@ -27,16 +27,18 @@ from tests.databases import copy_of, store_at
 from tests.fakes import FakeClock
 
 ROBIN, ADA, HERE = "U0REQUESTER", "U0APPROVER", "C0INCIDENTS"
-TIMEOUT_S = 1
+# How long a call to Slack is waited for, where nothing depends on it; and where its end is waited for.
+PATIENCE_S, SHORT_S = 30, 1
 POLICY = Policy(own_channel=True)
+# With how long a call is waited for.
 ONE_FAULT = {
-    "429": rate_limited(1),
-    "429 for a minute": rate_limited(60),
-    "500": server_error(),
-    "503": server_error(503),
-    "too late": late(TIMEOUT_S + 0.5),
-    "lost": LOST,
-    "cut": CUT,
+    "429": (rate_limited(1), PATIENCE_S),
+    "429 for a minute": (rate_limited(60), PATIENCE_S),
+    "500": (server_error(), PATIENCE_S),
+    "503": (server_error(503), PATIENCE_S),
+    "too late": (late(SHORT_S + 0.5), SHORT_S),
+    "lost": (LOST, PATIENCE_S),
+    "cut": (CUT, PATIENCE_S),
 }
 
 
@@ -96,13 +98,19 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+def timeout_s() -> int:
+    """Of a call to Slack."""
+    return PATIENCE_S
+
+
+@pytest.fixture
+async def world(tmp_path: Path, request: pytest.FixtureRequest, timeout_s: int) -> AsyncIterator[World]:
     sandbox = Sandbox(load_scenarios()["all is well"])
     await sandbox.start()
     sandbox.slack.workspace.scopes = set(SCOPES)
     settings, store, clock = load(sandbox.environment()), store_at(copy_of("SQLite", tmp_path, request)), FakeClock()
     messenger = SlackMessenger(
-        client=web_client(settings, timeout_s=TIMEOUT_S),
+        client=web_client(settings, timeout_s=timeout_s),
         renderer=Renderer(),
         network=settings.network,
         patience_s=0.0,

@@ -19,7 +19,7 @@ from bot.handlers.evidence import EvidenceHandler
 from bot.ports import Bundle, Collecting, Record, Written
 from bot.settings import EvidenceSettings
 from tests.databases import copy_of, open_store
-from tests.fakes import NOW, FakeClock
+from tests.fakes import NOW, FakeClock, unhurried
 from tests.handlers.test_status_deliveries import until
 from tests.handlers.test_triage import handler as triaging
 
@@ -114,7 +114,10 @@ async def test_a_source_that_fails_is_named_and_the_others_go_on(tmp_path: Path)
     }
 
 
-async def test_the_deadline_keeps_what_came_and_says_what_did_not(tmp_path: Path) -> None:
+async def test_the_deadline_keeps_what_came_and_says_what_did_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unhurried(monkeypatch)  # what comes is to be written before
     sources = (FakeSource("fine", fine), FakeSource("logs", hangs), FakeSource("later", fine, order=2))
     written = await collector(tmp_path, *sources, deadline_s=0.5).collect(WANTED, None, told)
     assert held(tmp_path, written)["late.log"] == b"what came\n" * 30_000

@@ -11,10 +11,10 @@ from bot.domain.acts import Update
 from bot.domain.incident import Incident, Outgoing, Priority, Role, Status
 from bot.domain.policy import Policy
 from bot.sandbox.slack.faults import LOST, Fault, late, rate_limited, refused, server_error
-from tests.handlers.conftest import ADA, HERE, ONE_FAULT, ROBIN, TIMEOUT_S, World
+from tests.handlers.conftest import ADA, HERE, ONE_FAULT, PATIENCE_S, ROBIN, World
 
 
-@pytest.mark.parametrize("fault", ONE_FAULT.values(), ids=ONE_FAULT)
+@pytest.mark.parametrize(("fault", "timeout_s"), ONE_FAULT.values(), ids=ONE_FAULT)
 @pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "pins.add"])
 async def test_each_message_is_there_once_and_in_order(world: World, method: str, fault: Fault) -> None:
     world.sandbox.slack.faults.add(method, fault)
@@ -34,7 +34,7 @@ async def test_each_message_is_there_once_and_in_order(world: World, method: str
     assert await world.dead() == 0
 
 
-@pytest.mark.parametrize("fault", ONE_FAULT.values(), ids=ONE_FAULT)
+@pytest.mark.parametrize(("fault", "timeout_s"), ONE_FAULT.values(), ids=ONE_FAULT)
 @pytest.mark.parametrize("method", ["conversations.create", "conversations.history"])
 async def test_an_incidents_own_channel_is_made_once(world: World, method: str, fault: Fault) -> None:
     world = world.own_channel()
@@ -52,7 +52,7 @@ async def test_an_incidents_own_channel_is_made_once(world: World, method: str, 
     assert await world.dead() == 0
 
 
-@pytest.mark.parametrize("fault", ONE_FAULT.values(), ids=ONE_FAULT)
+@pytest.mark.parametrize(("fault", "timeout_s"), ONE_FAULT.values(), ids=ONE_FAULT)
 async def test_the_rest_of_a_long_text_is_there_once_where_its_post_fails(world: World, fault: Fault) -> None:
     incident = await world.declare()
     await world.settle()
@@ -211,7 +211,7 @@ async def test_a_page_is_not_held_up_by_a_slack_that_hangs(world: World) -> None
     bell = Bell()
     deliveries = replace(world.deliveries, pagers=(bell,))
     incident = await world.declare()
-    hung = late(TIMEOUT_S + 30)
+    hung = late(PATIENCE_S + 30)
     world.sandbox.slack.faults.add("chat.postMessage", *(hung for _ in range(20)))
     page = Outgoing(kind="page", to="pager", template="trigger", priority=Priority.PAGE)
     work = asyncio.create_task(deliveries.work())
@@ -220,7 +220,7 @@ async def test_a_page_is_not_held_up_by_a_slack_that_hangs(world: World) -> None
         await world.slack.wait_for(lambda: world.sandbox.slack.faults.left("chat.postMessage") < 20)
         await world.incidents.act(incident.id, lambda one, now: acts.tell(one, page))
         deliveries.wake()
-        async with asyncio.timeout(TIMEOUT_S / 2):
+        async with asyncio.timeout(PATIENCE_S / 2):
             await bell.rung.wait()
         assert (await world.store.waiting())["sending"] >= 1, "the card is still being sent"
     finally:

@@ -69,7 +69,7 @@ def run_cards(world: World) -> list[Message]:
     return world.said("`fallback` for *INC-1*")
 
 
-@pytest.mark.parametrize("fault", ONE_FAULT.values(), ids=ONE_FAULT)
+@pytest.mark.parametrize(("fault", "timeout_s"), ONE_FAULT.values(), ids=ONE_FAULT)
 @pytest.mark.parametrize("method", ["chat.postMessage", "chat.update"])
 async def test_a_runs_card_is_there_once_and_up_to_date(world: World, method: str, fault: Fault) -> None:
     world = with_approvers(world)

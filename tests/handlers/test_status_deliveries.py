@@ -146,7 +146,7 @@ async def test_a_page_that_hangs_holds_up_nothing_while_all_is_sent_as_the_bot_d
     finally:
         hanging.set()
         deliveries.end()
-        await asyncio.wait_for(work, 10)
+        await asyncio.wait_for(work, 60)
 
 
 async def test_what_a_page_refuses_for_good_is_told_to_the_incidents_people(stage: Stage) -> None:
@@ -171,6 +171,6 @@ async def test_a_page_that_is_not_configured_any_more_is_said_to_be_so(stage: St
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 - a fake tells of nothing
             await asyncio.sleep(0.01)

@@ -16,6 +16,7 @@ from bot.handlers.probing import Prober, TargetWorld
 from bot.handlers.triage import TriageHandler, check_health
 from bot.ports import Cluster, ProbeRun, ServiceKey
 from bot.settings import Labels, Limits, Target, Timeouts
+from tests.fakes import unhurried
 
 Check = Callable[[ProbeRun], Awaitable[Finding]]
 
@@ -129,7 +130,8 @@ async def test_a_probe_that_is_late_is_unknown_after_its_own_time() -> None:
     assert 15 <= report.findings[0].duration_ms <= took_ms + 1, "it is rounded"
 
 
-async def test_the_deadline_cuts_off_what_keeps_its_own_time() -> None:
+async def test_the_deadline_cuts_off_what_keeps_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    unhurried(monkeypatch)  # the other probe is to answer before
     late = hanging(ProbeName.MISTRAL_API, answers_when_late=True)
     report = await handler(late, good(ProbeName.CANARY, CANARY), deadline=0.05).run("default")
     assert report.findings[0].summary == "cut off by the triage's deadline of 0.05 s"
@@ -153,7 +155,10 @@ async def test_reads_shared_by_probes_are_made_once_and_errors_are_shared_too() 
     assert [finding.summary for finding in report.findings] == ["the cluster is away"] * 2
 
 
-async def test_a_probe_that_gives_up_does_not_take_a_shared_read_from_the_others() -> None:
+async def test_a_probe_that_gives_up_does_not_take_a_shared_read_from_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unhurried(monkeypatch)  # the other's own time is not to be over
     arrived = asyncio.Event()
 
     async def read() -> str:

@@ -45,17 +45,17 @@ async def test_a_newcomer_triages_and_chooses_another_world(browser_page: Browse
     page = browser_page
     await page.get_by_role("button", name="Send").click()
     await expect(page.get_by_role("heading", name=re.compile("Mistral refuses the API key"))).to_be_visible(
-        timeout=15_000
+        timeout=60_000
     )
-    await expect(page.get_by_alt_text(re.compile(r"\.png$"))).to_be_visible(timeout=20_000)
+    await expect(page.get_by_alt_text(re.compile(r"\.png$"))).to_be_visible(timeout=60_000)
     if folder := os.environ.get("SCREENSHOTS"):
         await page.screenshot(path=f"{folder}/page.png", full_page=True)
     await page.get_by_label("What happens").select_option("all is well")
-    await expect(page.get_by_text("Nothing; a quiet day.")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_text("Nothing; a quiet day.")).to_be_visible(timeout=60_000)
     await page.get_by_label("Message").fill("help, mistral is down: <b>mistral down</b>")
     await page.get_by_role("button", name="Send").click()
-    await page.get_by_role("button", name="Run a triage").click(timeout=15_000)
-    await expect(page.get_by_role("heading", name="All is well")).to_be_visible(timeout=15_000)
+    await page.get_by_role("button", name="Run a triage").click(timeout=60_000)
+    await expect(page.get_by_role("heading", name="All is well")).to_be_visible(timeout=60_000)
     assert await page.locator("#channel b").count() == 0, "what people write is text"
     await page.set_viewport_size({"width": 390, "height": 800})
     wide = await page.evaluate("document.documentElement.scrollWidth")
