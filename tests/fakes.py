@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import pytest
 
 from bot.configuration import load
+from bot.domain.incident import Incident
 from bot.domain.publication import ComponentState, PublicIncident, PublicStatus, PublicView
-from bot.errors import BotError, Changed, Forbidden, NotFound
+from bot.errors import BotError, Changed, Forbidden, NotFound, Unreachable
 from bot.ports import Exchange, ProbeRun, Sample, Series, ServiceKey
 from bot.sandbox.kubernetes_patch import merge_patch
 from bot.settings import Target
@@ -268,3 +269,19 @@ class FakePage:
 
     def link(self, incident: PublicIncident, known: str | None) -> str | None:
         return f"https://status.example/{incident.slug}"
+
+
+@dataclass
+class Bell:
+    """A pager: what it was told, and whether it cannot be reached."""
+
+    name: str = "bell"
+    fails: bool = False
+    heard: list[str] = field(default_factory=list)
+    rung: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def page(self, action: str, incident: Incident) -> None:
+        self.heard.append(action)
+        self.rung.set()
+        if self.fails:
+            raise Unreachable(f"{self.name} cannot be reached")

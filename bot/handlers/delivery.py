@@ -14,7 +14,7 @@ from bot.domain.policy import Policy
 from bot.domain.telling import STATUS
 from bot.errors import AlreadyDone, BotError, Conflict, Forbidden, MessageError, StoreError, UpstreamError
 from bot.handlers.filing import Filer
-from bot.handlers.sending import Sender
+from bot.handlers.sending import Sender, place_of
 from bot.ports import Clock, Delivery, Lane, Messenger, Pager, StatusPage, Store
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ class DeliveryHandler:
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        apart = (PAGER, FILES, FOLDER, *(STATUS + page.name for page in self.pages))
+        bells, pages = (place_of(pager) for pager in self.pagers), (STATUS + page.name for page in self.pages)
+        apart = (PAGER, *bells, FILES, FOLDER, *pages)
         for lane in (Lane(others=frozenset(apart)), *(Lane(destination=one) for one in apart)):
             self._wanted[lane] = asyncio.Event()
 
@@ -156,8 +157,7 @@ class DeliveryHandler:
             await self._failed(delivery, error)
         except Forbidden as error:
             logger.error("delivery %s is given up: %s", delivery.id, error)
-            await self.store.dead(delivery, str(error))
-            await self._tell_unpublished(delivery, error)
+            await self._given_up(delivery, error)
         except (UpstreamError, Conflict) as error:
             await self._again(delivery, str(error), unsure=True)
             if delivery.error is None:
@@ -165,8 +165,8 @@ class DeliveryHandler:
         except StoreError:
             raise
         except BotError as error:
-            await self.store.dead(delivery, str(error))
             logger.error("delivery %s cannot be sent: %s", delivery.id, error)
+            await self._given_up(delivery, error)
         except Exception as error:
             logger.exception("delivery %s failed", delivery.id)
             await self._again(delivery, type(error).__name__, unsure=True)
@@ -186,13 +186,15 @@ class DeliveryHandler:
         if delivery.message.kind == "status":
             await self._tell(delivery.incident, CARD)
 
-    async def _tell_unpublished(self, delivery: Delivery, error: Forbidden) -> None:
-        """Tells the incident's people that the public was not told, and why."""
+    async def _given_up(self, delivery: Delivery, error: BotError) -> None:
+        """The incident's people are told that the public was not, and why."""
         if delivery.message.kind == "status":
             context = {"page": delivery.message.to.removeprefix(STATUS), "why": str(error)}
             told = Outgoing(kind="post", to=HOME, template="unpublished", context=context)
+            # before: what is given up is not looked at again, and this process may die in between
             await self._tell(delivery.incident, told, f"unpublished:{delivery.id}:{delivery.wanted}")
-            await self._show_page(delivery)
+        await self.store.dead(delivery, str(error))
+        await self._show_page(delivery)
 
     async def _failed(self, delivery: Delivery, error: MessageError) -> None:
         if error.retry_after_s is not None:
@@ -205,8 +207,8 @@ class DeliveryHandler:
             await self.store.sent(delivery, None)
         else:
             logger.error("delivery %s is given up: %s", delivery.id, error)
-            await self.store.dead(delivery, str(error))
             await self._tell_instead(delivery, error)
+            await self.store.dead(delivery, str(error))
 
     async def _again(self, delivery: Delivery, why: str, *, unsure: bool) -> None:
         to = delivery.message.to

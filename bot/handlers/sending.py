@@ -1,16 +1,17 @@
 """Sends one delivery by its kind: a card, a post, a page, what a status page is to say, an incident's own channel."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.domain import acts
-from bot.domain.incident import BOT, HOME, Incident, Outgoing
+from bot.domain.incident import BOT, HOME, PAGER, Change, Incident, Milestone, Outgoing
 from bot.domain.naming import channel_name
 from bot.domain.policy import Policy
 from bot.domain.telling import STATUS
-from bot.errors import Forbidden, MessageError, UpstreamError
+from bot.errors import AlreadyDone, Forbidden, MessageError
 from bot.handlers.cards import Cards
 from bot.handlers.filing import Filer, place
 from bot.handlers.public import public_view
@@ -19,6 +20,19 @@ from bot.ports import Clock, Delivery, MessageRef, Messenger, Pager, Reply, Stat
 logger = logging.getLogger(__name__)
 
 _EARLIER = timedelta(minutes=2)
+# What is said or rung so that an open incident is looked after, and so that somebody takes command of it.
+_WHILE_OPEN, _UNTIL_TAKEN = ("reminder", "overdue", "escalation", "trigger"), ("escalation", "trigger")
+
+
+def _is_late(message: Outgoing, incident: Incident) -> bool:
+    """Whether it asks for what was done while it could not be sent: nobody is woken for that."""
+    over = message.template in _WHILE_OPEN and not incident.open
+    return over or (message.template in _UNTIL_TAKEN and Milestone.ACKNOWLEDGED in incident.milestones)
+
+
+def place_of(pager: Pager) -> str:
+    """As a delivery is addressed that is for this pager alone."""
+    return f"{PAGER}:{pager.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +63,7 @@ class Sender:
             return await self._evidence(delivery, incident)
         if message.kind == "file":
             return None if self.filer is None else await self.filer.send(delivery, incident)
-        if incident is None:
+        if incident is None or _is_late(message, incident):
             return None
         match message.kind:
             case "card":
@@ -65,7 +79,7 @@ class Sender:
             case "channel":
                 await self._own_channel(incident)
             case "page":
-                await self._page(message, incident)
+                await self._page(delivery, incident)
         return None
 
     async def _card(self, delivery: Delivery, incident: Incident) -> MessageRef:
@@ -193,14 +207,21 @@ class Sender:
         await self.store.save(incident, acts.moved_to(incident, channel, now), now=now)
         self.wake()
 
-    async def _page(self, message: Outgoing, incident: Incident) -> None:
-        if not self.pagers:
-            logger.warning("nobody is paged for %s: no pager is configured", incident.name)
-        failed: list[UpstreamError] = []
+    async def _page(self, delivery: Delivery, incident: Incident) -> None:
+        action, to = delivery.message.template, delivery.message.to
+        if to == PAGER and len(self.pagers) > 1:
+            await self._page_each(delivery, incident)
+            return
         for pager in self.pagers:
-            try:
-                await pager.page(message.template, incident)
-            except UpstreamError as error:
-                failed.append(error)  # the others ring all the same
-        if failed:
-            raise min(failed, key=lambda error: isinstance(error, Forbidden))
+            if to in (PAGER, place_of(pager)):
+                await pager.page(action, incident)
+                return
+        logger.warning("nobody is paged for %s: %s is not configured", incident.name, to)
+
+    async def _page_each(self, delivery: Delivery, incident: Incident) -> None:
+        """Of several each has a delivery of its own: while one cannot be reached, no other rings again, or waits."""
+        each = tuple(replace(delivery.message, to=place_of(pager)) for pager in self.pagers)
+        with contextlib.suppress(AlreadyDone):
+            told = Change(incident=incident, messages=each)
+            await self.store.save(incident, told, now=self.clock.now(), request=f"pagers:{delivery.id}")
+        self.wake()

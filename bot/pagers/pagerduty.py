@@ -19,6 +19,7 @@ class PagerDuty:
     http: Http
     url: str
     routing_key: Secret
+    name: str = "pagerduty"
 
     async def page(self, action: str, incident: Incident) -> None:
         event = {

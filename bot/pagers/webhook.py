@@ -16,6 +16,7 @@ _LATER = (408, 425, 429)
 class Webhook:
     http: Http
     url: Secret
+    name: str = "webhook"
 
     async def page(self, action: str, incident: Incident) -> None:
         told = {

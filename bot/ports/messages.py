@@ -104,5 +104,9 @@ class Messenger(Protocol):
 class Pager(Protocol):
     """Wakes somebody. Each file in ``pagers/`` ends in ``PAGER``, a factory of one of these."""
 
+    @property
+    def name(self) -> str:
+        """A word, another than any other pager's: each has deliveries of its own."""
+
     async def page(self, action: str, incident: Incident) -> None:
         """``action``: trigger, acknowledge or resolve; the same one twice does nothing more. Raises UpstreamError."""

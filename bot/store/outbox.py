@@ -34,6 +34,8 @@ class Outbox(Base):
             earlier.c.seq < deliveries.c.seq,
             # how far a run is changes by the second: what is shown of it anew must not hold up what comes after it
             or_(earlier.c.kind != "run", earlier.c.ts.is_(None)),
+            # nor must a bundle, which may lie with a process that is not there
+            earlier.c.template != "evidence",
         )
         due = select(deliveries.c.seq).where(self._ready(now), ~overtakes, *_in(lane))
         if not await self._any(due):

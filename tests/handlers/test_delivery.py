@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
 from bot.domain import acts
 from bot.domain.acts import Update
-from bot.domain.incident import Incident, Outgoing, Priority, Role, Status
+from bot.domain.incident import Outgoing, Priority, Role, Status
 from bot.domain.policy import Policy
-from bot.sandbox.slack.faults import LOST, Fault, late, rate_limited, refused, server_error
-from tests.handlers.conftest import ADA, HERE, ONE_FAULT, PATIENCE_S, ROBIN, World
+from bot.sandbox.slack.faults import LOST, Fault, rate_limited, refused, server_error
+from tests.handlers.conftest import ADA, HERE, ONE_FAULT, ROBIN, World
 
 
 @pytest.mark.parametrize(("fault", "timeout_s"), ONE_FAULT.values(), ids=ONE_FAULT)
@@ -195,51 +194,6 @@ async def test_slack_that_refuses_everything_for_a_minute_gets_all_of_it_in_orde
     shown = [one.text for one in world.slack.messages]
     assert "INC-1" in shown[0]
     assert shown[1:] == ["number 0", "number 1", "number 2"]
-
-
-class Bell:
-    """A pager that is heard."""
-
-    def __init__(self) -> None:
-        self.rung = asyncio.Event()
-
-    async def page(self, action: str, incident: Incident) -> None:
-        self.rung.set()
-
-
-async def test_a_page_is_not_held_up_by_a_slack_that_hangs(world: World) -> None:
-    bell = Bell()
-    deliveries = replace(world.deliveries, pagers=(bell,))
-    incident = await world.declare()
-    hung = late(PATIENCE_S + 30)
-    world.sandbox.slack.faults.add("chat.postMessage", *(hung for _ in range(20)))
-    page = Outgoing(kind="page", to="pager", template="trigger", priority=Priority.PAGE)
-    work = asyncio.create_task(deliveries.work())
-    try:
-        deliveries.wake()
-        await world.slack.wait_for(lambda: world.sandbox.slack.faults.left("chat.postMessage") < 20)
-        await world.incidents.act(incident.id, lambda one, now: acts.tell(one, page))
-        deliveries.wake()
-        async with asyncio.timeout(PATIENCE_S / 2):
-            await bell.rung.wait()
-        assert (await world.store.waiting())["sending"] >= 1, "the card is still being sent"
-    finally:
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
-
-
-@pytest.mark.parametrize(
-    ("pagers", "told"), [((), "No pager is configured"), ((Bell(),), "The pager is ringing")], ids=["none", "one"]
-)
-async def test_a_pager_is_said_to_ring_where_there_is_one(world: World, pagers: tuple[Bell, ...], told: str) -> None:
-    await world.declare()
-    world.clock.advance(16 * 60)
-    await world.incidents.tick()
-    deliveries = replace(world.deliveries, pagers=pagers)
-    while await deliveries.send_some():
-        pass
-    (escalated,) = world.said("Nobody has taken command")
-    assert told in escalated.all_text
 
 
 async def test_what_waits_goes_by_its_priority_and_then_by_its_age(world: World) -> None:

@@ -1,6 +1,7 @@
 """Status pages beside Slack: each is told as soon as its own way is open, in order, and holds up nothing else."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,8 +14,8 @@ from bot.domain.incident import Change, Incident
 from bot.domain.policy import Policy
 from bot.domain.publication import ComponentState, Impact, Publication, PublicIncident, PublicStatus, PublicView
 from bot.domain.telling import to_public
-from bot.errors import Forbidden, Unreachable
-from bot.ports import Lane
+from bot.errors import Forbidden, StoreError, Unreachable
+from bot.ports import Delivery, Lane
 from tests.fakes import FakePage
 from tests.handlers.conftest import HERE, ROBIN, World
 
@@ -162,6 +163,28 @@ async def test_what_a_page_refuses_for_good_is_told_to_the_incidents_people(stag
     await stage.world.settle()
     assert stage.pages[0].said == [(1, PublicStatus.INVESTIGATING, None)]
     assert "(not told yet" not in stage.card()
+
+
+async def test_who_dies_as_it_gives_up_has_told_the_incidents_people(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.pages[0].error = Forbidden("Statuspage refuses the key: check STATUSPAGE_API_KEY")
+    await stage.publish(await stage.world.declare())
+    dead = stage.world.store.dead
+
+    async def dies(delivery: Delivery, error: str) -> None:
+        await dead(delivery, error)
+        raise StoreError("The database cannot be used just now.")
+
+    with monkeypatch.context() as once:
+        once.setattr(stage.world.store, "dead", dies)
+        with contextlib.suppress(StoreError):
+            while await stage.world.deliveries.send_some():
+                pass
+    stage.world.clock.advance(60)
+    await stage.world.settle()
+    assert len(stage.world.said("was not told of *INC-1*")) == 1
+    assert await stage.world.dead() == 1
 
 
 async def test_a_page_that_is_not_configured_any_more_is_said_to_be_so(stage: Stage) -> None:

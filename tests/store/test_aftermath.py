@@ -12,10 +12,11 @@ from bot.domain import acts
 from bot.domain.action import Action, ActionPriority
 from bot.domain.causes import Severity
 from bot.domain.collecting import Collection, State, Why
-from bot.domain.incident import HOME, Incident, Outgoing
+from bot.domain.incident import FILES, HOME, Incident, Outgoing
 from bot.domain.postmortem import Postmortem, PostmortemState, Version
 from bot.domain.timeline import Kind, fault
 from bot.errors import AlreadyDone, Conflict
+from bot.ports import Lane
 from bot.store.sql import SqlStore
 from tests.databases import KINDS, copy_of, store_at
 from tests.domain.incidents import POLICY, declaring
@@ -215,3 +216,13 @@ async def test_a_flood_of_incidents_is_collected_a_few_times_and_whoever_asks_is
     assert len(await store.collections(other.id)) == 1
     await store.ask_collection(asked(made[-1].id), now=NOW, request="command:1")
     assert len(await store.collections(made[-1].id)) == 1
+
+
+async def test_a_bundle_that_lies_elsewhere_holds_up_no_postmortem(replicas: list[SqlStore]) -> None:
+    store, *_ = replicas
+    incident = await ended(store)
+    for template in ("evidence", "postmortem"):
+        file = Outgoing(kind="file", to=FILES, template=template, context={})
+        incident = await store.save(incident, acts.tell(incident, file), now=NOW)
+    claimed = await store.claim(LATER, limit=10, lease_s=60, lane=Lane(destination=FILES))
+    assert [one.message.template for one in claimed] == ["evidence", "postmortem"]
