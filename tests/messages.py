@@ -98,7 +98,10 @@ MESSAGES: dict[str, Sample] = {
         {"mention": "S0ONCALL", "paged": True},
     ),
     "frozen": sample({"by": ADA, "reason": "", "on": False}, {"reason": "the cluster is being moved", "on": True}),
-    "glass_broken": sample({"incident": INCIDENT, "remedy": "fallback", "actor": ADA, "reason": "it cannot wait"}),
+    "glass_broken": sample(
+        {"incident": INCIDENT, "remedy": "fallback", "actor": ADA, "reason": "it cannot wait"},
+        {"remedy": "revert", "undoes": "fallback"},
+    ),
     "health": sample(
         {"healthy": True, "target": "", "sentence": "Mistral's API answers"}, {"healthy": False, "target": "eu"}
     ),
@@ -179,7 +182,7 @@ MESSAGES: dict[str, Sample] = {
     ),
     "mitigation_ended": sample(
         {"incident": INCIDENT, "remedy": "fallback", "outcome": "no effect", "said": ""},
-        {"said": "errors are as they were"},
+        {"remedy": "revert", "undoes": "fallback", "said": "errors are as they were"},
     ),
     "action_due": sample(
         {

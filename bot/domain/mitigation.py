@@ -41,7 +41,7 @@ def asked(run: Run) -> RunChange:
     Slack tells those who are mentioned in a new message, and not those that an edit mentions: a card that stood there
     before would have its ten minutes pass without any approver having heard of it.
     """
-    event = _event(run, run.requested_at, run.requested_by, f"{run.remedy} asked for: {run.reason}")
+    event = _event(run, run.requested_at, run.requested_by, f"{run.name} asked for: {run.reason}")
     return RunChange(run=run, events=(event,))
 
 
@@ -52,7 +52,7 @@ def proposed(run: Run, plan: Plan, now: datetime, policy: Mitigations) -> RunCha
         after = _moved(run, State.APPROVED, plan=plan, start_by=now + policy.start_within)
     else:
         after = _moved(run, State.PROPOSED, plan=plan, approve_by=now + policy.approve_within)
-    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.remedy} proposed"),), messages=(card(after),))
+    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.name} proposed"),), messages=(card(after),))
 
 
 def approved(run: Run, approval: Approval, *, enough: bool, policy: Mitigations) -> RunChange:
@@ -63,10 +63,10 @@ def approved(run: Run, approval: Approval, *, enough: bool, policy: Mitigations)
     given = replace(run, approvals=(*run.approvals, approval))
     after = _moved(given, State.APPROVED, start_by=approval.at + policy.start_within) if enough else given
     how = f", breaking the glass: {approval.reason}" if approval.reason else ""
-    event = _event(after, approval.at, approval.user, f"{run.remedy} approved{how}")
+    event = _event(after, approval.at, approval.user, f"{run.name} approved{how}")
     messages = [card(after)]
     if approval.reason:
-        context = {"remedy": run.remedy, "actor": approval.user, "reason": approval.reason}
+        context = {**_named(run), "actor": approval.user, "reason": approval.reason}
         messages.append(Outgoing(kind="post", to=HOME, template="glass_broken", context=context))
     return RunChange(run=after, events=(event,), messages=tuple(messages))
 
@@ -78,7 +78,7 @@ def rejected(run: Run, user: str, reason: str, now: datetime) -> RunChange:
         raise Refusal("Say why it is rejected.")
     after = _moved(run, State.REJECTED, ended_at=now, said=why)
     return RunChange(
-        run=after, events=(_event(after, now, user, f"{run.remedy} rejected: {why}"),), messages=(card(after),)
+        run=after, events=(_event(after, now, user, f"{run.name} rejected: {why}"),), messages=(card(after),)
     )
 
 
@@ -94,7 +94,7 @@ def begun(run: Run, now: datetime, around: Circumstances, policy: Mitigations) -
     if around.applied >= policy.per_hour and run.remedy != REVERT:
         return cancelled(run, f"There were {around.applied} mitigations in the last hour, which is the limit.", now)
     after = _moved(run, State.APPLYING, said="")
-    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.remedy} begins"),), messages=(card(after),))
+    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.name} begins"),), messages=(card(after),))
 
 
 def accepted(run: Run, now: datetime, policy: Mitigations) -> RunChange:
@@ -102,7 +102,7 @@ def accepted(run: Run, now: datetime, policy: Mitigations) -> RunChange:
     after = _moved(run, State.WATCHING, applied_at=now, said="", remind_at=now + policy.remind_after)
     if not run.temporary:
         after = replace(after, remind_at=None)
-    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.remedy} applied"),), messages=(card(after),))
+    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.name} applied"),), messages=(card(after),))
 
 
 def progressed(run: Run, said: str) -> RunChange:
@@ -115,14 +115,14 @@ def progressed(run: Run, said: str) -> RunChange:
 
 def rolled_out(run: Run, now: datetime) -> RunChange:
     after = _moved(run, State.VERIFYING, said="")
-    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.remedy} rolled out"),), messages=(card(after),))
+    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.name} rolled out"),), messages=(card(after),))
 
 
 def ended(run: Run, outcome: Outcome, said: str, now: datetime) -> RunChange:
     """With what became of it; the bot's own revert, where there is one, is asked for by ``revert_of``."""
     after = _moved(run, State.ENDED, outcome=outcome, said=said, ended_at=now)
-    event = _event(after, now, BOT, f"{run.remedy}: {outcome}. {said}".strip())
-    context = {"remedy": run.remedy, "outcome": outcome, "said": said}
+    event = _event(after, now, BOT, f"{run.name}: {outcome}. {said}".strip())
+    context = {**_named(run), "outcome": outcome, "said": said}
     told = Outgoing(kind="post", to=HOME, template="mitigation_ended", context=context)
     return RunChange(run=after, events=(event,), messages=(*cards(after), told))
 
@@ -131,14 +131,14 @@ def expired(run: Run, now: datetime) -> RunChange:
     """Nobody approved it in time, or it could not begin in time."""
     waited = "approved" if run.state is State.PROPOSED else "begun"
     after = _moved(run, State.EXPIRED, ended_at=now, said=f"It was not {waited} in time; nothing was changed.")
-    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.remedy} expired"),), messages=(card(after),))
+    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.name} expired"),), messages=(card(after),))
 
 
 def cancelled(run: Run, said: str, now: datetime) -> RunChange:
     """It cannot be done; nothing was changed."""
     after = _moved(run, State.CANCELLED, ended_at=now, said=said)
     return RunChange(
-        run=after, events=(_event(after, now, BOT, f"{run.remedy} not done: {said}"),), messages=(card(after),)
+        run=after, events=(_event(after, now, BOT, f"{run.name} not done: {said}"),), messages=(card(after),)
     )
 
 
@@ -160,7 +160,7 @@ def superseded(run: Run, said: str, new_id: str, now: datetime) -> RunChange:
         version=0,
         requested_at=now,
     )
-    event = _event(after, now, BOT, f"{run.remedy} not done: {said}")
+    event = _event(after, now, BOT, f"{run.name} not done: {said}")
     return RunChange(run=after, events=(event, *asked(again).events), messages=(card(after),), more=(again,))
 
 
@@ -198,7 +198,7 @@ def keep(run: Run, user: str, reason: str, now: datetime, policy: Mitigations) -
     if not run.in_place:
         raise Refusal("It is not in place, so there is nothing to keep.")
     after = replace(run, kept=why, remind_at=now + 7 * policy.remind_after)
-    event = _event(after, now, user, f"{run.remedy} stays in place: {why}")
+    event = _event(after, now, user, f"{run.name} stays in place: {why}")
     return RunChange(run=after, events=(event,), messages=cards(after))
 
 
@@ -245,6 +245,11 @@ def _event(run: Run, at: datetime, actor: str, text: str) -> Event:
     if run.plan is not None:
         data["values"] = [{"name": name, "old": old, "new": new} for name, old, new in run.plan.shown]
     return Event(kind=Kind.MITIGATION, at=at, actor=actor, text=text, data=data)
+
+
+def _named(run: Run) -> dict[str, str]:
+    """How a message that is posted about it knows what to call it."""
+    return {"remedy": run.remedy, **({"undoes": run.undoes} if run.undoes else {})}
 
 
 def _person(user: str) -> str:

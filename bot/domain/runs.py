@@ -150,6 +150,16 @@ class Run:
         return bool(MOVES[self.state])
 
     @property
+    def undoes(self) -> str:
+        """Of a revert, the remedy that it takes back."""
+        return self.arguments.get("remedy", "") if self.remedy == REVERT else ""
+
+    @property
+    def name(self) -> str:
+        """What people call it in a sentence."""
+        return f"{self.remedy} of {self.undoes}" if self.undoes else self.remedy
+
+    @property
     def in_place(self) -> bool:
         """Whether its run is over and has left something temporary in the cluster that somebody has to take back."""
         applied = self.applied_at is not None and self.state is State.ENDED

@@ -219,7 +219,7 @@ class MitigationForms:
 
     def _elsewhere(self, place: Place, incident: Incident, run: Run) -> str:
         """For whoever does not see the card where they are; empty: they do."""
-        what = f"The {run.remedy} of {incident.name}"
+        what = f"The {run.name} of {incident.name}"
         return "" if place.channel == incident.home else f"{what} is asked for; its card is in <#{incident.home}>."
 
     async def _askable(self, name: str, target: str) -> Remedy:

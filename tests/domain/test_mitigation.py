@@ -159,6 +159,9 @@ def test_breaking_the_glass_is_recorded_and_announced() -> None:
     assert (post.to, post.template) == (HOME, "glass_broken")
     assert post.context == {"remedy": "fallback", "actor": EVE, "reason": GLASS}
     assert all(message.kind == "run" for message in approve(in_state(S.PROPOSED)).messages)
+    back = approve(in_state(S.PROPOSED, remedy=REVERT, arguments={"of": "run0", "remedy": "fallback"}), reason=GLASS)
+    assert back.events[0].text == f"revert of fallback approved, breaking the glass: {GLASS}"
+    assert back.messages[-1].context == {"remedy": REVERT, "undoes": "fallback", "actor": EVE, "reason": GLASS}
 
 
 @pytest.mark.parametrize("reason", ["", " \n", "\x00"])

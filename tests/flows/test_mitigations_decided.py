@@ -203,6 +203,13 @@ async def test_what_is_in_place_is_taken_back_with_a_preview_of_its_own(room: Ro
     assert undone.reverted_by == revert.id
     assert "It has been reverted" in room.card(remedy="fallback").all_text
     assert "In place:" not in card.all_text
+    assert said(room.slack, "revert of `fallback` of *INC-1*: *done*"), "what is back as it was is named"
+    told = [entry.event.text for entry in await room.bot.store.timeline(1)]
+    assert [text.split(":")[0].split(".")[0] for text in told if text.startswith("revert")] == [
+        "revert of fallback asked for",
+        *(f"revert of fallback {did}" for did in ("proposed", "approved", "begins", "applied")),
+        "revert of fallback",
+    ]
     with pytest.raises(LookupError):
         await room.slack.click(back, "revert")
 
