@@ -142,6 +142,12 @@ def cancelled(run: Run, said: str, now: datetime) -> RunChange:
     )
 
 
+def target_gone(run: Run, plan: Plan | None) -> str:
+    """That nothing can be asked or changed any more; ``plan``: what tells where it was, as far as anybody knows."""
+    was = "" if plan is None else f" (it was {plan.namespace}/{plan.deployment})"
+    return f"The target “{run.target}” is not configured any more{was}: put it back under that name, or use kubectl."
+
+
 def superseded(run: Run, said: str, new_id: str, now: datetime) -> RunChange:
     """The target is not what the preview showed: the same is proposed again, with a new preview and no approvals."""
     after = _moved(run, State.SUPERSEDED, ended_at=now, said=f"{said} It is proposed again.")

@@ -14,7 +14,7 @@ from bot.correlation import note
 from bot.domain import mitigation
 from bot.domain.policy import Mitigations
 from bot.domain.redaction import mask_within
-from bot.domain.runs import WORKED_ON, Outcome, Run, RunChange, State
+from bot.domain.runs import REVERT, WORKED_ON, Outcome, Run, RunChange, State
 from bot.errors import BotError, Conflict, StoreError
 from bot.handlers.applying import Applier
 from bot.handlers.planning import Planner
@@ -151,6 +151,8 @@ class Driver:
 
     async def _made(self, step: Step, run: Run) -> RunChange:
         """What a step makes of the run; a step that fails otherwise than it may ends it, so that people are told."""
+        if self._target_gone(run):
+            return await self._failed(run, await self._gone(run))
         try:
             made = await step(run, self._shown)
         except StoreError:
@@ -164,11 +166,24 @@ class Driver:
 
     async def _without_keys(self, made: RunChange) -> RunChange:
         """How a run ended quotes upstreams, which may quote Mistral's key: it looks like nothing in particular."""
-        prober = self.planner.prober
-        if made.run.open or made.run.target not in prober.worlds:
+        if made.run.open or self._target_gone(made.run):
             return made
-        masked: RunChange = mask_within(made, await known_keys(prober.run_of(made.run.target, "mitigation")))
+        asks = self.planner.prober.run_of(made.run.target, "mitigation")
+        masked: RunChange = mask_within(made, await known_keys(asks))
         return masked
+
+    def _target_gone(self, run: Run) -> bool:
+        """Whether the settings have lost or renamed the target since somebody asked."""
+        return run.target not in self.planner.prober.worlds
+
+    async def _gone(self, run: Run) -> str:
+        """Says so, and where people find what the bot cannot put in order."""
+        plan = run.plan
+        if plan is None and run.remedy == REVERT:
+            undone = await self.store.run(run.arguments["of"])
+            plan = None if undone is None else undone.plan
+        left = "" if run.plan is None or run.lock is None else self.applier.rotation.left_behind(run, run.plan)
+        return f"{mitigation.target_gone(run, plan)} {left}".strip()
 
     async def _failed(self, run: Run, said: str) -> RunChange:
         newest, now = await self.store.run(run.id), self.clock.now()  # the step may have shown something on its card
@@ -180,6 +195,8 @@ class Driver:
 
     async def _begin(self, run: Run) -> Run | None:
         now = self.clock.now()
+        if self._target_gone(run):
+            return await self._stored(mitigation.cancelled(run, await self._gone(run), now))
         if self.applier.rotation.waits(run) and run.start_by is not None and now < run.start_by:
             return None
         begun = await self.store.begin_run(run, lambda around: mitigation.begun(run, now, around, self.policy), now=now)

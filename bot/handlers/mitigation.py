@@ -16,7 +16,7 @@ from bot.domain.incident import HOME, Incident, Outgoing, Refusal, plain
 from bot.domain.policy import Policy
 from bot.domain.redaction import mask, redact
 from bot.domain.remedies import KEY_BY_FORM, RemedyName
-from bot.domain.runs import REVERT, Approval, Run, RunChange, State
+from bot.domain.runs import REVERT, Approval, Plan, Run, RunChange, State
 from bot.domain.workload import KeyReference
 from bot.errors import AlreadyDone, Conflict
 from bot.handlers.probing import Prober
@@ -98,7 +98,9 @@ class MitigationHandler:
         """Raises Refusal where asking would, whatever else is filled in: before anything is done for it."""
         if remedy not in self.remedies:
             raise Refusal(f"There is no remedy called {remedy}; there are {', '.join(self.remedies)}.")
-        if target not in self.targets or not self.targets[target].kubernetes.configured:
+        if target not in self.targets:
+            raise Refusal(f"There is no target “{target}”; there are {', '.join(self.targets)}.")
+        if not self.targets[target].kubernetes.configured:
             raise Refusal("No cluster is configured for that target; set KUBECONFIG, or run in the cluster.")
         await self._thawed()
 
@@ -183,19 +185,26 @@ class MitigationHandler:
         return found
 
     async def commands(self, target: str, remedy: str, run: Run | None = None) -> tuple[str, ...]:
-        """The same by kubectl, ready to paste: of a run's own plan, else as usual."""
+        """The same by kubectl, ready to paste: of a run's own plan, else as usual.
+
+        Where a revert's target is not configured any more, the plan that it takes back knows where that was.
+        """
         if run is not None and run.plan is not None:
             return run.plan.commands
         changes: Sequence[Change] = ()
+        plan: Plan | None = None
         asked: Mapping[str, str] = {} if run is None or run.remedy == REVERT else run.arguments
         if run is not None and run.remedy == REVERT:
             undone = await self.one(run.arguments["of"])
-            remedy, changes = undone.remedy, inverse(() if undone.plan is None else undone.plan.changes)
-        if target not in self.targets or remedy not in self.remedies:
+            remedy, plan = undone.remedy, undone.plan
+            changes = inverse(() if plan is None else plan.changes)
+        held = self.remedies.get(remedy)
+        if held is not None and target not in self.targets and plan is not None:
+            return tuple(held.commands(plan.namespace, plan.deployment, changes))
+        if held is None or target not in self.targets:
             raise Refusal("That remedy or its target is not configured any more, so its commands are not known.")
         kubernetes = self.targets[target].kubernetes
         key = KeyReference(kubernetes.secret, kubernetes.secret_key)
-        held = self.remedies[remedy]
         return tuple(held.commands(kubernetes.namespace, kubernetes.deployment, changes, usual=key, asked=asked))
 
     async def tick(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.domain.redaction import mask_within, redact
 from bot.domain.signals import Finding, Verdict
-from bot.errors import UpstreamError
+from bot.errors import NotConfigured, UpstreamError
 from bot.measures import PROBES
 from bot.ports import Clock, Cluster, Http, Metrics, Probe, ProbeRun, ServiceKey
 from bot.settings import Labels, Limits, Target, Timeouts
@@ -46,12 +46,14 @@ class Prober:
     read_service_key: Callable[[Target, Cluster | None], Awaitable[ServiceKey | None]]
 
     def run_of(self, target: str, name: str) -> ProbeRun:
-        """What something called ``name`` has to work with by itself, outside a triage."""
+        """What something called ``name`` has to work with by itself, outside a triage. Raises NotConfigured."""
         return self._runs(target, [name], _OncePerTriage())[name]
 
     def _runs(self, target: str, names: Sequence[str], once: "_OncePerTriage") -> dict[str, ProbeRun]:
         """What each of the probes called ``names`` has to work with in one triage."""
-        world = self.worlds[target]
+        world = self.worlds.get(target)
+        if world is None:
+            raise NotConfigured(f"the target “{target}” is not configured any more; put it back under that name")
 
         async def service_key() -> ServiceKey | None:
             key: ServiceKey | None = await once("service key", lambda: self._service_key(world))
@@ -88,7 +90,10 @@ class Prober:
     async def run(
         self, probes: Sequence[Probe], target: str, on_finding: Callable[[Finding], None]
     ) -> tuple[Finding, ...]:
-        """The findings in the order of ``probes``; ``on_finding`` is told of each as it arrives."""
+        """The findings in the order of ``probes``; ``on_finding`` is told of each as it arrives.
+
+        Raises NotConfigured where the settings have no such target any more.
+        """
         once = _OncePerTriage()
         runs = self._runs(target, [probe.name for probe in probes], once)
         began = self.clock.monotonic()

@@ -155,6 +155,8 @@ class Updates:
         """What a triage of now says against resolving."""
         try:
             report = await self.triage.run(target)
+        except BotError as error:
+            return [f"no triage can look whether it is over: {error}"]
         except Exception:
             # whatever it was, the form must not go on saying that somebody still looks
             logger.exception("the triage before resolving failed")
