@@ -27,6 +27,7 @@ from tests.subjects import (
     ADA,
     ALERT,
     ASKED,
+    BACK,
     BUSY,
     CARD,
     CHRIS,
@@ -99,8 +100,7 @@ MESSAGES: dict[str, Sample] = {
     ),
     "frozen": sample({"by": ADA, "reason": "", "on": False}, {"reason": "the cluster is being moved", "on": True}),
     "glass_broken": sample(
-        {"incident": INCIDENT, "remedy": "fallback", "actor": ADA, "reason": "it cannot wait"},
-        {"remedy": "revert", "undoes": "fallback"},
+        {"incident": INCIDENT, "remedy": "fallback", "actor": ADA, "reason": "it cannot wait"}, BACK
     ),
     "health": sample(
         {"healthy": True, "target": "", "sentence": "Mistral's API answers"}, {"healthy": False, "target": "eu"}
@@ -182,8 +182,9 @@ MESSAGES: dict[str, Sample] = {
     ),
     "mitigation_ended": sample(
         {"incident": INCIDENT, "remedy": "fallback", "outcome": "no effect", "said": ""},
-        {"remedy": "revert", "undoes": "fallback", "said": "errors are as they were"},
+        {**BACK, "said": "errors are as they were"},
     ),
+    "mitigation_not_begun": sample({"incident": INCIDENT, **BACK, "said": "It is late.", "approvers": [ADA, CHRIS]}),
     "action_due": sample(
         {
             "incident": INCIDENT,

@@ -193,6 +193,7 @@ CARD = {
     "public": None,
     "published": [],
 }
+BACK = {"remedy": "revert", "undoes": "fallback"}
 MITIGATION = {
     "incident": INCIDENT,
     "run": RUN,

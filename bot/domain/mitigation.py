@@ -86,7 +86,7 @@ def begun(run: Run, now: datetime, around: Circumstances, policy: Mitigations) -
     """The last look before anything is changed; None: not yet, since something else is in flight."""
     _must_be(run, State.APPROVED)
     if run.start_by is not None and now >= run.start_by:
-        return expired(run, now)
+        return expired(run, now, busy_with=around.busy_with)
     if around.frozen_by is not None:
         return cancelled(run, f"Mitigations are frozen by {_person(around.frozen_by)}.", now)
     if around.busy_with is not None:
@@ -95,6 +95,13 @@ def begun(run: Run, now: datetime, around: Circumstances, policy: Mitigations) -
         return cancelled(run, f"There were {around.applied} mitigations in the last hour, which is the limit.", now)
     after = _moved(run, State.APPLYING, said="")
     return RunChange(run=after, events=(_event(after, now, BOT, f"{run.name} begins"),), messages=(card(after),))
+
+
+def waits(run: Run, around: Circumstances) -> RunChange | None:
+    """Says once on the card what it is that an approved run waits for; None: it says so already."""
+    _must_be(run, State.APPROVED)
+    said = f"It waits for the {around.busy_with} that is under way on the same deployment."
+    return None if around.busy_with is None or run.said == said else progressed(run, said)
 
 
 def accepted(run: Run, now: datetime, policy: Mitigations) -> RunChange:
@@ -127,19 +134,24 @@ def ended(run: Run, outcome: Outcome, said: str, now: datetime) -> RunChange:
     return RunChange(run=after, events=(event,), messages=(*cards(after), told))
 
 
-def expired(run: Run, now: datetime) -> RunChange:
-    """Nobody approved it in time, or it could not begin in time."""
+def expired(run: Run, now: datetime, *, busy_with: str | None = None) -> RunChange:
+    """Nobody approved it in time, or it could not begin in time.
+
+    ``busy_with``: what is in flight now; it is to blame only where the run has waited, and did not just come late.
+    """
     waited = "approved" if run.state is State.PROPOSED else "begun"
-    after = _moved(run, State.EXPIRED, ended_at=now, said=f"It was not {waited} in time; nothing was changed.")
-    return RunChange(run=after, events=(_event(after, now, BOT, f"{run.name} expired"),), messages=(card(after),))
+    held = busy_with or "mitigation before it" if run.said and run.state is State.APPROVED else ""
+    why = f", since it waited for the {held}" if held else ""
+    after = _moved(run, State.EXPIRED, ended_at=now, said=f"It was not {waited} in time{why}; nothing was changed.")
+    event = _event(after, now, BOT, f"{run.name} expired{why}")
+    return RunChange(run=after, events=(event,), messages=(card(after), *_not_begun(run, after)))
 
 
 def cancelled(run: Run, said: str, now: datetime) -> RunChange:
     """It cannot be done; nothing was changed."""
     after = _moved(run, State.CANCELLED, ended_at=now, said=said)
-    return RunChange(
-        run=after, events=(_event(after, now, BOT, f"{run.name} not done: {said}"),), messages=(card(after),)
-    )
+    event = _event(after, now, BOT, f"{run.name} not done: {said}")
+    return RunChange(run=after, events=(event,), messages=(card(after), *_not_begun(run, after)))
 
 
 def target_gone(run: Run, plan: Plan | None) -> str:
@@ -226,6 +238,15 @@ def due_at(run: Run) -> datetime | None:
     """When :func:`tick` has something to do."""
     moments = [run.approve_by if run.state is State.PROPOSED else None, None if run.open else run.remind_at]
     return min((one for one in moments if one is not None), default=None)
+
+
+def _not_begun(before: Run, after: Run) -> tuple[Outgoing, ...]:
+    """Whoever has approved it believes that it goes on: a card that is edited tells nobody."""
+    if before.state is not State.APPROVED:
+        return ()
+    approvers = list(dict.fromkeys(approval.user for approval in after.approvals))
+    context = {**_named(after), "said": after.said, "approvers": approvers}
+    return (Outgoing(kind="post", to=HOME, template="mitigation_not_begun", context=context),)
 
 
 def _must_be(run: Run, state: State) -> None:

@@ -195,5 +195,5 @@ class Circumstances:
 
     frozen_by: str | None = None
     busy_with: str | None = None
-    """The remedy of the run that is in flight on the same deployment."""
+    """What the run is called that is in flight on the same deployment."""
     applied: int = 0

@@ -14,7 +14,7 @@ from bot.correlation import note
 from bot.domain import mitigation
 from bot.domain.policy import Mitigations
 from bot.domain.redaction import mask_within
-from bot.domain.runs import REVERT, WORKED_ON, Outcome, Run, RunChange, State
+from bot.domain.runs import REVERT, WORKED_ON, Circumstances, Outcome, Run, RunChange, State
 from bot.errors import BotError, Conflict, StoreError
 from bot.handlers.applying import Applier
 from bot.handlers.planning import Planner
@@ -142,7 +142,7 @@ class Driver:
         while run.state in WORKED_ON:
             if run.state is State.APPROVED:
                 begun = await self._begin(run)
-                if begun is None:
+                if begun is None or begun.state is State.APPROVED:
                     await self._given_back(run, _NOT_YET_S)
                     return
                 run = begun
@@ -194,12 +194,17 @@ class Driver:
         return mitigation.ended(newest, Outcome.INTERRUPTED, said, now)
 
     async def _begin(self, run: Run) -> Run | None:
+        """The run as it begins or ends; None, or still approved: not yet."""
         now = self.clock.now()
         if self._target_gone(run):
             return await self._stored(mitigation.cancelled(run, await self._gone(run), now))
         if self.applier.rotation.waits(run) and run.start_by is not None and now < run.start_by:
             return None
-        begun = await self.store.begin_run(run, lambda around: mitigation.begun(run, now, around, self.policy), now=now)
+
+        def decide(around: Circumstances) -> RunChange | None:
+            return mitigation.begun(run, now, around, self.policy) or mitigation.waits(run, around)
+
+        begun = await self.store.begin_run(run, decide, now=now)
         if begun is not None:
             self.wake()
         return begun

@@ -170,12 +170,13 @@ async def _circumstances(connection: AsyncConnection, run: Run, now: datetime) -
     switch = await _held_switch(connection)
     # without a plan it holds nothing, which is what no lock is called either
     would_hold = replace(run, state=State.APPLYING).lock or ""
-    busy = select(runs.c.remedy).where(runs.c.lock == would_hold, runs.c.id != run.id)
+    busy = select(runs).where(runs.c.lock == would_hold, runs.c.id != run.id)
     lately = or_(runs.c.applied_at > now - _HOUR, and_(runs.c.lock.is_not(None), runs.c.applied_at.is_(None)))
     applied = select(func.count()).where(runs.c.target == run.target, runs.c.id != run.id, lately)
+    in_flight = (await connection.execute(busy)).mappings().first()
     return Circumstances(
         frozen_by=switch.frozen_by,
-        busy_with=(await connection.execute(busy)).scalar(),
+        busy_with=None if in_flight is None else run_of(in_flight).name,
         applied=(await connection.execute(applied)).scalar_one(),
     )
 

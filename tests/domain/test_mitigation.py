@@ -200,6 +200,39 @@ def test_it_waits_for_what_is_in_flight_on_the_same_deployment() -> None:
     assert begin(in_state(S.APPROVED), busy_with="restart", applied=99) is None
 
 
+def test_what_it_waits_for_is_said_once_and_named_where_it_comes_to_nothing() -> None:
+    run, around = in_state(S.APPROVED), Circumstances(busy_with="revert of fallback")
+    assert mitigation.waits(run, Circumstances()) is None
+    change = mitigation.waits(run, around)
+    assert change is not None
+    said = "It waits for the revert of fallback that is under way on the same deployment."
+    assert (change.run, change.messages, change.events) == (replace(run, said=said), (mitigation.card(run),), ())
+    assert mitigation.waits(change.run, around) is None
+    assert run.start_by is not None
+    for busy_with, named in (("restart", "restart"), (None, "mitigation before it")):
+        late = begin(change.run, run.start_by, busy_with=busy_with)
+        assert late is not None
+        assert late.run.said == f"It was not begun in time, since it waited for the {named}; nothing was changed."
+    begun = begin(change.run)
+    assert begun is not None
+    assert begun.run.said == ""
+
+
+def test_whoever_approved_it_hears_that_it_does_not_begin() -> None:
+    ends = [
+        begin(in_state(S.APPROVED), NOW + HOUR),
+        begin(in_state(S.APPROVED), frozen_by=ADA),
+        begin(in_state(S.APPROVED), applied=99),
+    ]
+    for change in ends:
+        assert change is not None
+        (post,) = [message for message in change.messages if message.kind == "post"]
+        assert (post.to, post.template) == (HOME, "mitigation_not_begun")
+        assert post.context == {"remedy": "fallback", "said": change.run.said, "approvers": [ADA]}
+    quiet = [mitigation.expired(in_state(S.PROPOSED), LATER), mitigation.cancelled(in_state(S.PLANNING), "No.", LATER)]
+    assert all(message.kind != "post" for change in quiet for message in change.messages)
+
+
 @pytest.mark.parametrize(
     ("remedy", "applied", "state"),
     [
