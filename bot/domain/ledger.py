@@ -14,6 +14,21 @@ def unsettled(runs: Iterable[Run]) -> tuple[Run, ...]:
     return tuple(run for run in runs if run.temporary and not run.kept and (run.in_place or run.state in _BEGUN))
 
 
+def under_way(runs: Iterable[Run]) -> tuple[str, ...]:
+    """What speaks against an end without holding it up: sentences about what leaves nothing temporary behind."""
+    held = [run for run in runs if run.state in _BEGUN and not run.temporary]
+    return tuple(dict.fromkeys(f"the {run.name} {_how(run)}" for run in held))
+
+
+def _how(run: Run) -> str:
+    if run.state is not State.APPROVED:
+        return "is under way"
+    # what an incident has left may always be taken back
+    return (
+        "is approved and begins" if run.remedy == REVERT else "is approved, and is dropped with the end of the incident"
+    )
+
+
 def must_be_settled(runs: Iterable[Run]) -> None:
     """Raises Refusal where something holds up resolving; no reason overrides it, but each can be kept for one."""
     if held := unsettled(runs):

@@ -24,6 +24,8 @@ from bot.domain.runs import (
 )
 from bot.domain.timeline import Event, Kind
 
+_AGAIN = "It is proposed again."
+
 
 def card(run: Run) -> Outgoing:
     """The run's one message, rendered anew whenever it is sent."""
@@ -87,6 +89,9 @@ def begun(run: Run, now: datetime, around: Circumstances, policy: Mitigations) -
     _must_be(run, State.APPROVED)
     if run.start_by is not None and now >= run.start_by:
         return expired(run, now, busy_with=around.busy_with)
+    if around.resolved and run.remedy != REVERT:
+        over = f"INC-{run.incident} is resolved, so it is not begun; `/mistral reopen {run.incident}` opens it again."
+        return cancelled(run, over, now)
     if around.frozen_by is not None:
         return cancelled(run, f"Mitigations are frozen by {_person(around.frozen_by)}.", now)
     if around.busy_with is not None:
@@ -162,7 +167,7 @@ def target_gone(run: Run, plan: Plan | None) -> str:
 
 def superseded(run: Run, said: str, new_id: str, now: datetime) -> RunChange:
     """The target is not what the preview showed: the same is proposed again, with a new preview and no approvals."""
-    after = _moved(run, State.SUPERSEDED, ended_at=now, said=f"{said} It is proposed again.")
+    after = _moved(run, State.SUPERSEDED, ended_at=now, said=f"{said} {_AGAIN}")
     again = replace(
         run,
         id=new_id,
@@ -180,6 +185,13 @@ def superseded(run: Run, said: str, new_id: str, now: datetime) -> RunChange:
     )
     event = _event(after, now, BOT, f"{run.name} not done: {said}")
     return RunChange(run=after, events=(event, *asked(again).events), messages=(card(after),), more=(again,))
+
+
+def not_again(run: Run, change: RunChange, now: datetime) -> RunChange:
+    """Instead of the ``change`` that :func:`superseded` has made of ``run``, where the incident is over by now."""
+    moved = change.run.said.removesuffix(_AGAIN).strip()
+    over = f"INC-{run.incident} is resolved, so it is not proposed again."
+    return ended(run, Outcome.FAILED, f"Nothing was changed. {moved} {over}", now)
 
 
 def revert_of(run: Run, new_id: str, user: str, reason: str, now: datetime, *, automatic: bool = False) -> Run:

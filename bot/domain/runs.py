@@ -197,3 +197,5 @@ class Circumstances:
     busy_with: str | None = None
     """What the run is called that is in flight on the same deployment."""
     applied: int = 0
+    resolved: bool = False
+    """Whether the run's incident is."""

@@ -135,7 +135,7 @@ class Driver:
     async def _steps(self, run: Run) -> None:
         steps: Mapping[State, Step] = {
             State.PLANNING: self.planner.plan,
-            State.APPLYING: lambda held, _: self.applier.apply(held, self._still_ours),
+            State.APPLYING: self._applied,
             State.WATCHING: self.verifier.watch,
             State.VERIFYING: self.verifier.verify,
         }
@@ -148,6 +148,15 @@ class Driver:
                 run = begun
                 continue
             run = await self._stored(await self._made(steps[run.state], run))
+
+    async def _applied(self, run: Run, _: Show) -> RunChange:
+        """Where it has to be proposed again and nobody could approve that any more, it ends instead."""
+        change = await self.applier.apply(run, self._still_ours)
+        if not change.more or run.remedy == REVERT:
+            return change
+        incident = await self.store.incident(run.incident)
+        over = incident is not None and not incident.open
+        return mitigation.not_again(run, change, self.clock.now()) if over else change
 
     async def _made(self, step: Step, run: Run) -> RunChange:
         """What a step makes of the run; a step that fails otherwise than it may ends it, so that people are told."""
@@ -198,10 +207,11 @@ class Driver:
         now = self.clock.now()
         if self._target_gone(run):
             return await self._stored(mitigation.cancelled(run, await self._gone(run), now))
-        if self.applier.rotation.waits(run) and run.start_by is not None and now < run.start_by:
-            return None
+        for_key = self.applier.rotation.waits(run) and run.start_by is not None and now < run.start_by
 
         def decide(around: Circumstances) -> RunChange | None:
+            if for_key and not around.resolved:
+                return None
             return mitigation.begun(run, now, around, self.policy) or mitigation.waits(run, around)
 
         begun = await self.store.begin_run(run, decide, now=now)

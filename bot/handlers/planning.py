@@ -83,6 +83,7 @@ class Planner:
         try:
             original = await self._original(run)
             plan = await self._preview(run, original, asks, await self._findings(run))
+            await self._must_be_open(run)
         except AsBefore as no:
             await note_reverted(self.store, run, now)
             return mitigation.cancelled(run, str(no), now)
@@ -96,6 +97,12 @@ class Planner:
             # somebody has been here since: people look at it first
             run = replace(run, automatic=False, approvals=())
         return mitigation.proposed(run, plan, self.prober.clock.now(), self.policy)
+
+    async def _must_be_open(self, run: Run) -> None:
+        """Raises Refusal: nobody could approve it. What an incident has left may always be taken back."""
+        incident = await self.store.incident(run.incident)
+        if incident is not None and not incident.open and run.remedy != REVERT:
+            raise Refusal(f"{incident.name} is resolved; `/mistral reopen {incident.id}` opens it again.")
 
     async def _preview(self, run: Run, original: Run | None, asks: ProbeRun, findings: Sequence[Finding]) -> Plan:
         """Of the deployment as it is; one whose status changes in the same moment is read again."""

@@ -72,7 +72,7 @@ class Runs(Protocol):
     ) -> Run | None:
         """As ``move_run``, with what ``decide`` makes of the circumstances; None where it makes nothing.
 
-        No two runs begin, and none begins while the switch is turned, at the same time.
+        No two runs begin, and none begins while the switch is turned or its incident resolved, at the same time.
         """
 
     async def run(self, identity: str) -> Run | None: ...

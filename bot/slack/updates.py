@@ -15,7 +15,7 @@ from slack_bolt.async_app import AsyncAck
 
 from bot.domain.causes import Family
 from bot.domain.incident import Incident, Refusal, Role, Status
-from bot.domain.ledger import unsettled
+from bot.domain.ledger import under_way, unsettled
 from bot.domain.policy import Act
 from bot.domain.updates import NO_OWNER, PUBLISH, RESOLVE, UPDATE, Filled, filled_of
 from bot.errors import BotError
@@ -79,10 +79,11 @@ class Updates:
         if not incident.open:
             raise Refusal(f"{incident.name} is resolved already.")
         context = await self._context(RESOLVE, incident, place)
-        context["in_place"] = unsettled(await self.handler.incidents.store.runs(incident.id))
-        view = await self._open(place, _resolve_form(context, [*_standing(incident), _STILL_LOOKING]))
+        runs = await self.handler.incidents.store.runs(incident.id)
+        context["in_place"], against = unsettled(runs), [*_standing(incident), *under_way(runs)]
+        view = await self._open(place, _resolve_form(context, [*against, _STILL_LOOKING]))
         found = await self._looked(incident.target)
-        await self.messenger.update_view(view, _resolve_form(context, [*_standing(incident), *found]))
+        await self.messenger.update_view(view, _resolve_form(context, [*against, *found]))
 
     async def submitted(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         """A form was sent: it is kept, and a preview is shown; an end that nobody else is told of is done at once."""

@@ -12,21 +12,22 @@ from sqlalchemy import Row, Select, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
+from bot.domain.incident import Status
 from bot.domain.runs import MOVES, WORKED_ON, Circumstances, Run, RunChange, State
 from bot.errors import Conflict
 from bot.measures import MITIGATIONS
 from bot.ports import Frozen
 from bot.store.base import Base
 from bot.store.rows import run_of, run_row
-from bot.store.tables import runs, switches
+from bot.store.tables import incidents, runs, switches
 from bot.store.writing import enqueue, hold, note_request, tell
 
 _HOUR = timedelta(hours=1)
 _WORKED_ON = tuple(state.value for state in WORKED_ON)
 
 
-class _InFlight(Conflict):
-    """Another run changes the same deployment just now."""
+class _NotNow(Conflict):
+    """Another run changes the same deployment just now, or the circumstances have changed."""
 
 
 class StoredRuns(Base):
@@ -50,9 +51,16 @@ class StoredRuns(Base):
     ) -> Run | None:
         try:
             async with self._writing() as connection:
-                change = decide(await _circumstances(connection, before, now))
-                return None if change is None else await _move(connection, before, change, now)
-        except _InFlight:
+                around = await _circumstances(connection, before, now)
+                change = decide(around)
+                if change is None:
+                    return None
+                after = await _move(connection, before, change, now)
+                # from here on it stays as it is
+                if await _is_resolved(connection, before.incident) is not around.resolved:
+                    raise _NotNow("Its incident was resolved, or opened again, in the same moment.")
+                return after
+        except _NotNow:
             return None
 
     async def run(self, identity: str) -> Run | None:
@@ -166,7 +174,10 @@ async def _held_switch(connection: AsyncConnection) -> Row[Any]:
 
 
 async def _circumstances(connection: AsyncConnection, run: Run, now: datetime) -> Circumstances:
-    """As they are until the transaction ends: no other run begins, and the switch stays as it is."""
+    """As they are until the transaction ends: no other run begins, and the switch stays as it is.
+
+    The incident may be resolved meanwhile: whoever ends a run holds that first, and would wait for it for ever.
+    """
     switch = await _held_switch(connection)
     # without a plan it holds nothing, which is what no lock is called either
     would_hold = replace(run, state=State.APPLYING).lock or ""
@@ -178,7 +189,13 @@ async def _circumstances(connection: AsyncConnection, run: Run, now: datetime) -
         frozen_by=switch.frozen_by,
         busy_with=None if in_flight is None else run_of(in_flight).name,
         applied=(await connection.execute(applied)).scalar_one(),
+        resolved=await _is_resolved(connection, run.incident),
     )
+
+
+async def _is_resolved(connection: AsyncConnection, incident: int) -> bool:
+    status = await connection.execute(select(incidents.c.status).where(incidents.c.id == incident))
+    return bool(status.scalar_one() == Status.RESOLVED.value)
 
 
 async def _move(connection: AsyncConnection, before: Run, change: RunChange, now: datetime) -> Run:
@@ -191,7 +208,7 @@ async def _move(connection: AsyncConnection, before: Run, change: RunChange, now
     try:
         moved = await connection.execute(update(runs).where(same).values(row))
     except IntegrityError as error:
-        raise _InFlight("Another mitigation changes that deployment just now; try again.") from error
+        raise _NotNow("Another mitigation changes that deployment just now; try again.") from error
     if moved.rowcount != 1:
         raise Conflict(f"{before.remedy} was changed by somebody else in the same moment; try again.")
     await _write(connection, change, change.more, now)

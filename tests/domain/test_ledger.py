@@ -8,7 +8,7 @@ import pytest
 
 from bot.domain.changes import AnnotationChange, Change, KeyChange, RevisionChange
 from bot.domain.incident import Refusal
-from bot.domain.ledger import must_be_settled, revertible, unsettled
+from bot.domain.ledger import must_be_settled, revertible, under_way, unsettled
 from bot.domain.runs import IN_FLIGHT, REVERT, Outcome, Run, State
 from tests.fakes import NOW
 from tests.runs import ENV, a_plan, a_run
@@ -49,6 +49,24 @@ def test_what_is_about_to_be_in_place_holds_it_up_too(state: State) -> None:
 def test_what_is_settled_or_was_never_applied_holds_up_nothing(fields: dict[str, Any]) -> None:
     assert unsettled([run(**fields)]) == ()
     must_be_settled([run(**fields)])
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        *(({"state": state}, "the rollback is under way") for state in sorted(IN_FLIGHT)),
+        ({"state": State.APPROVED}, "the rollback is approved, and is dropped with the end of the incident"),
+        ({"state": State.WATCHING, "remedy": REVERT}, "the revert of shed is under way"),
+        ({"state": State.APPROVED, "remedy": REVERT}, "the revert of shed is approved and begins"),
+    ],
+    ids=str,
+)
+def test_what_is_under_way_speaks_against_the_end_without_holding_it_up(fields: dict[str, Any], said: str) -> None:
+    held = run(**{"remedy": "rollback", "temporary": False, "arguments": {"remedy": "shed"}, **fields})
+    assert under_way([held, replace(held, id="2")]) == (said,)
+    must_be_settled([held])
+    assert under_way([replace(held, temporary=True)]) == ()
+    assert under_way([replace(held, state=State.PROPOSED), replace(held, state=State.ENDED)]) == ()
 
 
 def test_a_failed_one_that_was_applied_holds_it_up() -> None:

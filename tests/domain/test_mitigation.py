@@ -200,6 +200,16 @@ def test_it_waits_for_what_is_in_flight_on_the_same_deployment() -> None:
     assert begin(in_state(S.APPROVED), busy_with="restart", applied=99) is None
 
 
+def test_nothing_but_a_revert_begins_once_the_incident_is_over() -> None:
+    change = begin(in_state(S.APPROVED), resolved=True, busy_with="restart")
+    assert change is not None
+    said = "INC-1 is resolved, so it is not begun; `/mistral reopen 1` opens it again."
+    assert (change.run.state, change.run.said) == (S.CANCELLED, said)
+    back = begin(in_state(S.APPROVED, remedy=REVERT), resolved=True)
+    assert back is not None
+    assert back.run.state is S.APPLYING
+
+
 def test_what_it_waits_for_is_said_once_and_named_where_it_comes_to_nothing() -> None:
     run, around = in_state(S.APPROVED), Circumstances(busy_with="revert of fallback")
     assert mitigation.waits(run, Circumstances()) is None

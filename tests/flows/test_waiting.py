@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -77,3 +77,23 @@ async def test_what_waits_for_another_says_so_and_its_end_is_told_to_whoever_app
     assert f"{why} Approved by <@{ADA}>." in told.text
     entries = await room.bot.store.timeline(1)
     assert entries[-1].event.text == "fallback expired, since it waited for the restart"
+
+
+async def test_the_end_of_an_incident_counts_what_is_under_way_and_drops_what_was_approved(room: Room) -> None:
+    card = await room.declared()
+    await in_flight(room)
+    await room.ask("mitigate rotate_key", argument_secret="spare")
+    await room.ask("mitigate rollback")
+    rollback = room.card(remedy="rollback")
+    await room.click(rollback, "approve")
+    await room.slack.click(card, "resolve")
+    view = await room.open_form()
+    assert "the restart is under way" in view.all_text
+    assert "the rollback is approved, and is dropped with the end of the incident" in view.all_text
+    assert "rotate_key" not in view.all_text
+    assert "Why resolve all the same?" in view.all_text
+    await room.slack.submit(view, {"reason": {"value": "it healed by itself"}})
+    await room.settle()
+    await go_on(room, room.bot.driver.clock.now() + timedelta(seconds=30), State.CANCELLED)
+    assert "INC-1 is resolved, so it is not begun; `/mistral reopen 1` opens it again." in rollback.text
+    assert said(room.slack, "`rollback` of *INC-1* did *not begin*")

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain import mitigation
+from bot.domain import acts, mitigation
 from bot.domain.incident import Incident
 from bot.domain.runs import REVERT, Circumstances, Outcome, Run, RunChange, State
 from bot.errors import Conflict
@@ -26,6 +26,8 @@ from tests.store.runs import (
     proposed,
     told,
 )
+
+_EITHER: dict[str, dict[str, str]] = {"r1": {}, "back": {"remedy": REVERT}}
 
 
 async def test_another_fence_is_refused_though_the_version_is_the_newest(store: SqlStore, incident: Incident) -> None:
@@ -175,6 +177,24 @@ async def test_a_run_does_not_begin_while_another_is_in_flight_on_its_deployment
     begun = await begin(store, second)
     assert begun is not None
     assert begun.state is State.APPLYING
+
+
+async def test_a_run_that_meets_a_revert_is_told_what_that_takes_back(store: SqlStore, incident: Incident) -> None:
+    await applied(store, incident.id, "r1", remedy=REVERT, arguments={"of": "r0", "remedy": "fallback"})
+    seen: list[Circumstances] = []
+    await store.begin_run(await approved(store, incident.id, "r2"), lambda around: seen.append(around), now=NOW)
+    assert seen[0].busy_with == "revert of fallback"
+
+
+async def test_a_run_does_not_begin_once_its_incident_is_resolved(store: SqlStore, incident: Incident) -> None:
+    run, back = [await approved(store, incident.id, one, one, **more) for one, more in _EITHER.items()]
+    newest = await store.incident(incident.id)
+    assert newest is not None
+    await store.save(newest, acts.resolve(newest, (), "it is over", "U1", NOW), now=NOW)
+    ended, begun = await begin(store, run), await begin(store, back)
+    assert ended is not None
+    assert begun is not None
+    assert (ended.state, begun.state) == (State.CANCELLED, State.APPLYING)
 
 
 async def test_a_run_of_another_target_is_no_hindrance(store: SqlStore, incident: Incident) -> None:
