@@ -197,6 +197,21 @@ async def test_a_run_does_not_begin_once_its_incident_is_resolved(store: SqlStor
     assert (ended.state, begun.state) == (State.CANCELLED, State.APPLYING)
 
 
+async def test_a_run_does_not_begin_as_its_incident_is_resolved(
+    store: SqlStore, incident: Incident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, looks = await approved(store, incident.id), iter([False, True])
+
+    async def look(*_: object) -> bool:
+        return next(looks)
+
+    with monkeypatch.context() as resolving:
+        resolving.setattr("bot.store.runs._is_resolved", look)
+        assert await begin(store, run) is None
+    assert await store.run(run.id) == run, "it is looked at again"
+    assert await begin(store, run) is not None
+
+
 async def test_a_run_of_another_target_is_no_hindrance(store: SqlStore, incident: Incident) -> None:
     await applied(store, incident.id, "r1", "app-eu", target="eu")
     seen: list[Circumstances] = []
