@@ -182,9 +182,8 @@ MESSAGES: dict[str, Sample] = {
     ),
     "mitigation_ended": sample(
         {"incident": INCIDENT, "remedy": "fallback", "outcome": "no effect", "said": ""},
-        {**BACK, "said": "errors are as they were"},
+        {**BACK, "outcome": "not begun", "said": "It is late.", "approvers": [ADA, CHRIS]},
     ),
-    "mitigation_not_begun": sample({"incident": INCIDENT, **BACK, "said": "It is late.", "approvers": [ADA, CHRIS]}),
     "action_due": sample(
         {
             "incident": INCIDENT,

@@ -221,7 +221,8 @@ def test_what_is_posted_of_mitigations_fits_and_stays_text(text: str) -> None:
     rendered("glass_broken", remedy=name, actor=ADA, reason=text)
     rendered("mitigation_ended", remedy=name, outcome="no effect", said=text)
     for approvers in ([], [ADA] * 20):
-        rendered("mitigation_not_begun", remedy=REVERT, undoes=name, said=text, approvers=approvers)
+        told = {"outcome": "not begun", "said": text, "approvers": approvers}
+        rendered("mitigation_ended", remedy=REVERT, undoes=name, **told)
     rendered("still_in_place", run="run1", remedy=name, since=NOW.isoformat())
     rendered("still_in_place", run="run1", remedy=name, since=None)
     rendered("frozen", by=ADA, reason=text, on=True)

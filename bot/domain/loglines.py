@@ -17,15 +17,15 @@ from bot.domain.signals import LogLine, LogPattern
 CANDIDATE = re2.compile(rb"(?i)err|exception|fatal|critical|panic|traceback|emerg|alert|\bE\d{4} ")
 _LEVEL = re.compile(
     r"(?i)\b(?:level|severity|lvl)[\"']?\s*[=:]\s*[\"']?(?:error|err|critical|crit|fatal|panic|emerg|emergency|alert)\b"
-    # a time and what stands around it, in one piece: of several that overlap, each would be tried with each
-    r"|^[\W\dTZ]*(?<!\w)(?:ERROR|CRITICAL|FATAL|PANIC|EMERG|ALERT)\b"
+    # digits stand between what parts them: of pieces that overlap, each would be tried with each
+    r"|^\W*(?:[\dTZ]+(?:[:.,+ -]+[\dTZ]+)*\W+)?(?:ERROR|CRITICAL|FATAL|PANIC|EMERG|ALERT)\b"
     r"|(?:^|[\s\[|(:])(?-i:ERROR|ERR|CRITICAL|FATAL|PANIC|EMERG)(?:[\s\]|):]|$)"
     r"|\[(?:error|crit|alert|emerg|fatal)\]"
     r"|^(?:error|fatal|panic|critical)\b\s*[:\]]"
 )
 _LOWER_LEVEL = re.compile(
     r"(?i)\b(?:level|severity|lvl)[\"']?\s*[=:]\s*[\"']?(?:debug|info|notice|trace|warn|warning)\b"
-    r"|^[\W\dTZ]*(?<!\w)(?:DEBUG|INFO|NOTICE|TRACE|WARN|WARNING)\b"
+    r"|^\W*(?:[\dTZ]+(?:[:.,+ -]+[\dTZ]+)*\W+)?(?:DEBUG|INFO|NOTICE|TRACE|WARN|WARNING)\b"
 )
 _NONE = re.compile(r"(?i)\berrors?[\"']?\s*[=:]\s*[\"']?(?:0|none|null|nil|false|no)\b|\b(?:0|no) errors?\b")
 _KLOG = re.compile(r"^[EF]\d{4} \d\d:\d\d:\d\d")

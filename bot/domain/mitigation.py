@@ -257,8 +257,9 @@ def _not_begun(before: Run, after: Run) -> tuple[Outgoing, ...]:
     if before.state is not State.APPROVED:
         return ()
     approvers = list(dict.fromkeys(approval.user for approval in after.approvals))
-    context = {**_named(after), "said": after.said, "approvers": approvers}
-    return (Outgoing(kind="post", to=HOME, template="mitigation_not_begun", context=context),)
+    # by the template of an end, which a bot of before knows too
+    context = {**_named(after), "outcome": "not begun", "said": after.said, "approvers": approvers}
+    return (Outgoing(kind="post", to=HOME, template="mitigation_ended", context=context),)
 
 
 def _must_be(run: Run, state: State) -> None:

@@ -179,7 +179,7 @@ class Policy:
         return user in listed if listed is not None else not guest
 
     def shows(self, user: str, *, guest: bool) -> bool:
-        """Whether ``user`` may read: a guest may only who is named for some act, or as an approver."""
+        """Whether ``user`` may read: of guests who is named (not a group of theirs) for an act, or to approve."""
         approvers = (rule.users for rule in self.mitigations.approvers)
         return not guest or any(user in named for named in (*self.may.values(), *approvers))
 

@@ -211,7 +211,8 @@ class Driver:
 
         def decide(around: Circumstances) -> RunChange | None:
             if for_key and not around.resolved:
-                return None
+                # a key that was entered, and lost with its process, is asked for anew: nothing else is waited for
+                return mitigation.progressed(run, "") if run.said else None
             return mitigation.begun(run, now, around, self.policy) or mitigation.waits(run, around)
 
         begun = await self.store.begin_run(run, decide, now=now)

@@ -1,6 +1,5 @@
 """Sends one delivery by its kind: a card, a post, a page, what a status page is to say, an incident's own channel."""
 
-import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from bot.domain.incident import BOT, HOME, PAGER, Change, Incident, Milestone, O
 from bot.domain.naming import channel_name
 from bot.domain.policy import Policy
 from bot.domain.telling import STATUS
-from bot.errors import AlreadyDone, Forbidden, MessageError
+from bot.errors import AlreadyDone, Conflict, Forbidden, MessageError, Unreachable
 from bot.handlers.cards import Cards
 from bot.handlers.filing import Filer, place
 from bot.handlers.public import public_view
@@ -20,6 +19,8 @@ from bot.ports import Clock, Delivery, MessageRef, Messenger, Pager, Reply, Stat
 logger = logging.getLogger(__name__)
 
 _EARLIER = timedelta(minutes=2)
+# So long a process that runs with other settings than this one may still be there.
+_SETTINGS_ROLL_OUT = timedelta(minutes=10)
 # What is said or rung so that an open incident is looked after, and so that somebody takes command of it.
 _WHILE_OPEN, _UNTIL_TAKEN = ("reminder", "overdue", "escalation", "trigger"), ("escalation", "trigger")
 
@@ -216,12 +217,24 @@ class Sender:
             if to in (PAGER, place_of(pager)):
                 await pager.page(action, incident)
                 return
-        logger.warning("nobody is paged for %s: %s is not configured", incident.name, to)
+        if to != PAGER:
+            if self.clock.now() - delivery.created_at < _SETTINGS_ROLL_OUT:
+                raise Unreachable(f"this process knows no {to}; another may")
+            raise Forbidden(f"{to} is not configured any more")
+        logger.warning("nobody is paged for %s: no pager is configured", incident.name)
 
-    async def _page_each(self, delivery: Delivery, incident: Incident) -> None:
+    async def _page_each(self, delivery: Delivery, incident: Incident | None) -> None:
         """Of several each has a delivery of its own: while one cannot be reached, no other rings again, or waits."""
         each = tuple(replace(delivery.message, to=place_of(pager)) for pager in self.pagers)
-        with contextlib.suppress(AlreadyDone):
-            told = Change(incident=incident, messages=each)
-            await self.store.save(incident, told, now=self.clock.now(), request=f"pagers:{delivery.id}")
+        while incident is not None:
+            try:
+                told = Change(incident=incident, messages=each)
+                await self.store.save(incident, told, now=self.clock.now(), request=f"pagers:{delivery.id}")
+            except AlreadyDone:
+                break
+            except Conflict:
+                # somebody else has changed it meanwhile, and nobody is to sleep on for that
+                incident = await self.store.incident(incident.id)
+            else:
+                break
         self.wake()

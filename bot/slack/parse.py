@@ -134,6 +134,9 @@ def _numbered(verb: str, text: str) -> tuple[int | None, str]:
         return None, text
     if verb in _FEW_WORDS:
         found = _ANYWHERE.search(text)
+    elif verb == "update":
+        # "2 of 3 regions are back" is no word about INC-2
+        found = _FIRST.fullmatch(text) or _FIRST_MARKED.match(text)
     else:
         found = (_FIRST_MARKED if verb in _FREE_TEXT else _FIRST).match(text)
     if found is None:

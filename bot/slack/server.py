@@ -134,8 +134,10 @@ class SlackServer:
                     heard = time.monotonic()
                 elif time.monotonic() - heard >= _DEAF_S:
                     logger.warning("the socket to Slack does not come back; another is opened")
-                    await self.close()
-                    await self.connect()
+                    try:
+                        await self.close()
+                    finally:
+                        await self.connect()
                     heard = time.monotonic()
                 await self.messenger.hello()
             except MessageError as error:

@@ -87,7 +87,7 @@ def delivery_row(message: Outgoing, incident: int | None, now: datetime) -> dict
         "context": dict(message.context),
         "aloud": message.aloud,
         "priority": message.priority.value,
-        "state": waiting(message.kind),
+        "state": waiting(message.kind, message.to),
         "created_at": now,
         "due_at": now,
         "attempts": 0,

@@ -87,7 +87,7 @@ async def _ask_for_card(connection: AsyncConnection, number: int | None, message
             wanted=deliveries.c.wanted + 1,
             due_at=now,
             # one that is being sent is looked at again when that is done
-            state=case((deliveries.c.state.in_(SENDING), deliveries.c.state), else_=waiting(message.kind)),
+            state=case((deliveries.c.state.in_(SENDING), deliveries.c.state), else_=waiting(message.kind, message.to)),
         )
     )
     return bool((await connection.execute(renewed)).rowcount)

@@ -23,6 +23,8 @@ HOST = "api.mistral.ai"
         "[FATAL] gone",
         "2026/03/02 12:00:00 [error] 12#12: upstream mistral 502",
         "12:00PM ERR mistral call failed",
+        "2024/05/05 10:00:00 info: retrying after ConnectError: refused",
+        '{"t":1700000000,"trace":"abc","msg":"MistralError: 500 boom"}',
     ],
 )
 def test_an_error_line(line: str) -> None:
@@ -41,6 +43,8 @@ def test_an_error_line(line: str) -> None:
         "WARN retried after an error",
         "INFO handled ValueError: x",
         "recovered from error in 3 ms",
+        "2024/05/05 10:00:00 error handler installed",
+        '{"t":1700000000,"error":""}',
     ],
 )
 def test_no_error_line(line: str) -> None:

@@ -237,8 +237,13 @@ def test_whoever_approved_it_hears_that_it_does_not_begin() -> None:
     for change in ends:
         assert change is not None
         (post,) = [message for message in change.messages if message.kind == "post"]
-        assert (post.to, post.template) == (HOME, "mitigation_not_begun")
-        assert post.context == {"remedy": "fallback", "said": change.run.said, "approvers": [ADA]}
+        assert (post.to, post.template) == (HOME, "mitigation_ended")
+        assert post.context == {
+            "remedy": "fallback",
+            "outcome": "not begun",
+            "said": change.run.said,
+            "approvers": [ADA],
+        }
     quiet = [mitigation.expired(in_state(S.PROPOSED), LATER), mitigation.cancelled(in_state(S.PLANNING), "No.", LATER)]
     assert all(message.kind != "post" for change in quiet for message in change.messages)
 

@@ -116,9 +116,10 @@ async def test_of_a_title_that_is_too_long_nothing_is_lost(desk: Desk) -> None:
 
 
 async def test_what_is_typed_after_update_is_what_is_being_done(desk: Desk) -> None:
-    view = await desk.opened("update we restarted 2 pods")
-    assert shown(view.blocks, "action") == "we restarted 2 pods"
-    await desk.slack.close(view)
+    for words in ("we restarted 2 pods", "2 of 3 regions are back"):
+        view = await desk.opened(f"update {words}")
+        assert shown(view.blocks, "action") == words
+        await desk.slack.close(view)
     await desk.declared(title="Another")
     view = await desk.opened("update INC-2 we restarted")
     assert view.body["title"]["text"] == "Update INC-2"

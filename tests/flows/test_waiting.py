@@ -73,7 +73,7 @@ async def test_what_waits_for_another_says_so_and_its_end_is_told_to_whoever_app
     await go_on(room, run.start_by, State.EXPIRED)
     why = "It was not begun in time, since it waited for the restart; nothing was changed."
     assert why in card.text
-    (told,) = said(room.slack, "`fallback` of *INC-1* did *not begin*")
+    (told,) = said(room.slack, "`fallback` of *INC-1*: *not begun*")
     assert f"{why} Approved by <@{ADA}>." in told.text
     entries = await room.bot.store.timeline(1)
     assert entries[-1].event.text == "fallback expired, since it waited for the restart"
@@ -96,4 +96,4 @@ async def test_the_end_of_an_incident_counts_what_is_under_way_and_drops_what_wa
     await room.settle()
     await go_on(room, room.bot.driver.clock.now() + timedelta(seconds=30), State.CANCELLED)
     assert "INC-1 is resolved, so it is not begun; `/mistral reopen 1` opens it again." in rollback.text
-    assert said(room.slack, "`rollback` of *INC-1* did *not begin*")
+    assert said(room.slack, "`rollback` of *INC-1*: *not begun*")

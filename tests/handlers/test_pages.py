@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,36 @@ async def test_nobody_is_woken_for_what_somebody_has_taken_meanwhile(world: Worl
     await world.incidents.act(incident.id, lambda one, now: acts.give_role(one, Role.COMMANDER, ADA, ADA, now))
     await _told(world, incident.id)
     assert set(bell.heard) == {"acknowledge"}
+
+
+async def test_whoever_knows_no_such_pager_leaves_it_to_another_for_ten_minutes(world: World) -> None:
+    bell = Bell("first")
+    world = replace(world, deliveries=replace(world.deliveries, pagers=[bell]))
+    incident = await world.declare()
+    await _told(world, incident.id, replace(TRIGGER, to=f"{PAGER}:second"))
+    assert await world.dead() == 0
+    world.clock.advance(600)
+    await _told(world, incident.id)
+    assert (await world.dead(), bell.heard) == (1, [])
+
+
+async def test_pagers_ring_though_somebody_changes_the_incident_at_that_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bells = [Bell("first"), Bell("second")]
+    world = replace(world, deliveries=replace(world.deliveries, pagers=bells))
+    incident, save = await world.declare(), world.store.save
+
+    async def changed(before: Incident, change: Change, **more: Any) -> Incident:
+        monkeypatch.setattr(world.store, "save", save)
+        await world.give(incident, Role.SCRIBE)
+        return await save(before, change, **more)
+
+    await world.incidents.act(incident.id, _telling(TRIGGER))
+    monkeypatch.setattr(world.store, "save", changed)
+    while await world.deliveries.send_some():
+        pass
+    assert [bell.heard for bell in bells] == [["trigger"], ["trigger"]]
 
 
 async def test_what_was_to_be_said_of_an_open_incident_is_not_said_of_one_that_is_over(world: World) -> None:

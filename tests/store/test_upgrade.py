@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from bot.domain import acts
-from bot.domain.incident import CARD, HOME, Change, Incident, Outgoing
+from bot.domain.incident import CARD, HOME, PAGER, Change, Incident, Outgoing, Priority
 from bot.ports import MessageRef
 from bot.store.sql import SqlStore
 from bot.store.writing import enqueue
@@ -65,6 +65,24 @@ async def test_the_former_bot_takes_nothing_that_it_cannot_send(
         [mine] = await store.claim(LATER, limit=10, lease_s=60)
         assert mine.ts == "1"
     await store.sent(mine, MessageRef(channel="C1", ts="1"))
+    assert await store.waiting() == {}
+
+
+async def test_a_bot_of_before_migration_0005_takes_no_page_that_is_for_one_pager(
+    store: SqlStore, incident: Incident
+) -> None:
+    """It would ring all of them."""
+    takes = _TAKES.replace("'waiting'", "'due'").replace("'sending'", "'taken'")
+    page = Outgoing(kind="page", to=f"{PAGER}:webhook", template="trigger", priority=Priority.PAGE)
+    await former_bot_works(store)
+    await asked_for(store, incident, page)
+    for _ in range(2):
+        for taking in (_TAKES, takes):
+            async with store.engine.begin() as connection:
+                assert (await connection.execute(text(taking))).rowcount == 0
+        [mine] = await store.claim(LATER, limit=10, lease_s=-1)
+        assert mine.message.to == page.to
+    await store.sent(mine, None)
     assert await store.waiting() == {}
 
 
