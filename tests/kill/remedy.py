@@ -89,7 +89,7 @@ ACTS = (
     Act(
         "revert",
         of=0,
-        notes=_told(REVERT, *_ASKED),
+        notes=_told(f"{REVERT} of fallback", *_ASKED),
         runs=(_FIXED, (REVERT, State.PROPOSED, None)),
         patches=1,
         env=_FALLBACK_ON,
@@ -97,7 +97,7 @@ ACTS = (
     Act(
         "approve",
         of=1,
-        notes=_told(REVERT, " approved", *_SENT, ": done"),
+        notes=_told(f"{REVERT} of fallback", " approved", *_SENT, ": done"),
         ended=((REVERT, Outcome.DONE),),
         runs=(_FIXED, _BACK),
         patches=2,
@@ -115,7 +115,8 @@ ACTS = (
     Act(
         "approve",
         of=2,
-        notes=_told("limit_concurrency", " approved", *_SENT, ": failed") + _told(REVERT, *_ASKED, *_SENT, ": done"),
+        notes=_told("limit_concurrency", " approved", *_SENT, ": failed")
+        + _told(f"{REVERT} of limit_concurrency", *_ASKED, *_SENT, ": done"),
         ended=(("limit_concurrency", Outcome.FAILED), (REVERT, Outcome.DONE)),
         runs=(_FIXED, _BACK, _FAILED, _BACK),
         patches=4,
