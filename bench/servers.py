@@ -74,7 +74,7 @@ async def the_bot(sandbox: Sandbox, *, ready: bool = True) -> AsyncIterator[tupl
         if sandbox.http_mode:
             sandbox.slack.request_url = f"{sandbox.bot_url}{ROUTE}"
         elif ready:
-            await sandbox.slack.wait_connected()
+            await sandbox.slack.wait_connected(60)
         if ready:
             await sandbox.ready()
         yield process.pid, int(environ["PORT"])

@@ -23,7 +23,7 @@ from tests.kube_proxy import Cut, KubeProxy, variables
 _FATAL = {"image": "registry.example.com/mistral-service:1.4.0", "MAX_CONCURRENT_REQUESTS": "1"}
 _CLUSTER = ClusterSpec(desired=2, ready=2, revision=4, waiting="CrashLoopBackOff")
 SCENARIO = replace(load_scenarios()["all is well"], prometheus=None, provider_status=None, cluster=_CLUSTER)
-_OVER = re.compile(r"`(\w+)` of \*INC-\d+\*: \*([^*]+)\*")
+_OVER = re.compile(r"(?:(revert) of )?`(\w+)` of \*INC-\d+\*: \*([^*]+)\*")
 _HOW = re.compile(r"(?:`(\w+)`) for \*INC-\d+\*: \*([^*]+)\*")
 
 
@@ -143,7 +143,7 @@ class RemedyStage:
             "timeline": ([_beginning(note, meant) for note in notes], meant),
             "waiting": (dict(await self.store.waiting()), {}),
             "cards": ([found[2] for found in cards], [_shown(*run) for run in act.runs]),
-            "told as over": ([found.groups() for found in over], [one for held in acts for one in held.ended]),
+            "told as over": ([(found[1] or found[2], found[3]) for found in over], [one for held in acts for one in held.ended]),
             "messages": (len(said), len(incidents) + len(cards) + len(over)),
             "channels": ({one.channel for one in said}, {CHANNEL}),
             "cards of incidents": (len(incidents), 1),
