@@ -143,7 +143,10 @@ class RemedyStage:
             "timeline": ([_beginning(note, meant) for note in notes], meant),
             "waiting": (dict(await self.store.waiting()), {}),
             "cards": ([found[2] for found in cards], [_shown(*run) for run in act.runs]),
-            "told as over": ([(found[1] or found[2], found[3]) for found in over], [one for held in acts for one in held.ended]),
+            "told as over": (
+                [(found[1] or found[2], found[3]) for found in over],
+                [one for held in acts for one in held.ended],
+            ),
             "messages": (len(said), len(incidents) + len(cards) + len(over)),
             "channels": ({one.channel for one in said}, {CHANNEL}),
             "cards of incidents": (len(incidents), 1),
