@@ -1,15 +1,30 @@
 """What tests of several rooms share: one PostgreSQL server a worker, and databases that were migrated once."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from bot.clients import login
 from bot.clients.login import Credentials
 from bot.settings import Kubernetes
 from bot.store.migrate import upgrade
 from tests.databases import migrated_template, postgres
+
+
+@pytest.fixture(autouse=True)
+def servers_know_who_has_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp leaves a connection open that comes to it while it is cleaned up, and another test would be blamed."""
+    cleanup = web.BaseRunner.cleanup
+
+    async def some_turns_later(self: web.BaseRunner) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await cleanup(self)
+
+    monkeypatch.setattr(web.BaseRunner, "cleanup", some_turns_later)
 
 
 @pytest.fixture(autouse=True)
