@@ -15,6 +15,12 @@ from tests.databases import migrated_template, postgres
 
 
 @pytest.fixture(autouse=True)
+def forms_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot in the test's own process does not have Slack's three seconds: the machine may stand still for as long."""
+    monkeypatch.setattr("bot.slack.form_parts._ACK_WITHIN_S", 60.0)
+
+
+@pytest.fixture(autouse=True)
 def servers_know_who_has_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     """aiohttp leaves a connection open that comes to it while it is cleaned up, and another test would be blamed."""
     cleanup = web.BaseRunner.cleanup

@@ -90,6 +90,7 @@ async def alerted(database: str, rules: Alerts | None = None, **environ: str) ->
     """The bot over ``database``, whose clock stands at the tests' NOW until it is moved."""
     sandbox = Sandbox(load_scenarios()["rate limited under the usual traffic"], http_mode=True)
     sandbox.slack.workspace.scopes = set(SCOPES)
+    sandbox.slack.ack_s = 90
     await sandbox.start()
     settings = load({**sandbox.environment(), "ALERTMANAGER_TOKEN": TOKEN, **environ})
     settings = replace(settings, alerts=rules or settings.alerts)

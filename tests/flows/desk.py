@@ -59,6 +59,7 @@ class Desk(Served):
 async def desk_at(url: str, policy: Policy, **more: Any) -> AsyncIterator[Desk]:
     sandbox = Sandbox(load_scenarios()["all is well"], http_mode=True)
     sandbox.slack.workspace.scopes = set(SCOPES)
+    sandbox.slack.ack_s = 90
     await sandbox.start()
     settings, store = load(sandbox.environment()), store_at(url)
     settings = replace(settings, policy=policy, components=COMPONENTS, **more)

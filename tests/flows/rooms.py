@@ -93,6 +93,7 @@ async def room_in(
     """
     sandbox = Sandbox(load_scenarios()[scenario], http_mode=True, clock=MovedClock() if story else None)
     sandbox.slack.workspace.scopes = set(SCOPES)
+    sandbox.slack.ack_s = 90
     await sandbox.start()
     if story is not None:
         await sandbox.tell(story)

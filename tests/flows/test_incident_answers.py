@@ -65,6 +65,7 @@ def _tells(message: Message, part: str) -> bool:
 async def served(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     sandbox = Sandbox(load_scenarios()["all is well"], http_mode=True)
     sandbox.slack.workspace.scopes = set(SCOPES)
+    sandbox.slack.ack_s = 90
     await sandbox.start()
     settings, store = load(sandbox.environment()), store_at(copy_of("SQLite", tmp_path, request))
     async with prober(settings) as asks:

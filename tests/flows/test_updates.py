@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bot.domain.causes import Severity
 from bot.domain.policy import Act, Policy
 from bot.sandbox.slack.filling import Values
 from bot.settings import StatusPageSettings
+from bot.slack import form_parts
 from bot.store.columns import metadata
 from bot.store.sql import SqlStore
 from tests.databases import copy_of, locked
@@ -24,6 +26,7 @@ from tests.flows.test_incident_answers import ADA
 from tests.planted import MARK, PLANTED, P
 
 SECRETS = " and ".join(PLANTED.values())
+ACK_WITHIN_S = form_parts._ACK_WITHIN_S
 SLOW = "The database is slow. Send it again: it is done once."
 
 
@@ -244,20 +247,28 @@ async def test_without_stakeholders_and_a_page_an_update_is_for_the_channel_alon
         await desk.whispered("No status page is configured", ROBIN)
 
 
+@asynccontextmanager
+async def hurried(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """The bot acknowledges as soon as Slack wants it."""
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(form_parts, "_ACK_WITHIN_S", ACK_WITHIN_S)
+        yield
+
+
 async def test_while_the_database_takes_nothing_the_form_and_the_preview_stay(
-    tmp_path: Path, request: pytest.FixtureRequest
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = copy_of("SQLite", tmp_path, request)
     async with desk_at(url, STAKEHOLDERS) as desk:
         await desk.declared()
         view, told = await desk.opened(), {"action": {"value": "queueing"}}
-        async with locked(url):
+        async with locked(url), hurried(monkeypatch):
             answer = await desk.slack.submit(view, told)
             assert answer == {"response_action": "errors", "errors": {"status": SLOW}}
         assert (await desk.slack.submit(view))["response_action"] == "push"
         preview = desk.slack.views[ROBIN]
         assert "queueing" in preview.all_text, "what was typed is still there"
-        async with locked(url):
+        async with locked(url), hurried(monkeypatch):
             answer = await desk.slack.submit(preview)
             assert "Go back and click Send again: it is done once." in str(answer["view"])
         await desk.slack.close(desk.slack.views[ROBIN])
