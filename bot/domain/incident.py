@@ -100,6 +100,8 @@ class Outgoing:
 
 HOME = "home"
 PAGER = "pager"
+# With its name: what is for one pager alone.
+ONE_PAGER = "pager:"
 # Where files go: into the thread of their card or message, and onto disk. Neither holds up what people read.
 FILES, FOLDER = "files", "folder"
 CARD = Outgoing(kind="card", to=HOME)

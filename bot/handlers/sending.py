@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.domain import acts
-from bot.domain.incident import BOT, HOME, PAGER, Change, Incident, Milestone, Outgoing
+from bot.domain.incident import BOT, HOME, ONE_PAGER, PAGER, Change, Incident, Milestone, Outgoing
 from bot.domain.naming import channel_name
 from bot.domain.policy import Policy
 from bot.domain.telling import STATUS
@@ -33,7 +33,7 @@ def _is_late(message: Outgoing, incident: Incident) -> bool:
 
 def place_of(pager: Pager) -> str:
     """As a delivery is addressed that is for this pager alone."""
-    return f"{PAGER}:{pager.name}"
+    return ONE_PAGER + pager.name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bot.configuration import load
 from bot.domain.policy import ApprovalRule, Policy
@@ -18,7 +21,7 @@ from bot.sandbox.story import Story
 from bot.serve import wired
 from bot.web.routes import application
 from bot.worlds import prober
-from tests.databases import store_at
+from tests.databases import copy_of, store_at
 from tests.flows.test_incident_answers import ADA, Served
 from tests.flows.test_incidents import form
 from tests.mitigated import QUICK
@@ -108,3 +111,14 @@ async def room_in(
     finally:
         await store.close()
         await sandbox.close()
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return policy_of(ON_CALL)
+
+
+@pytest.fixture
+async def room(tmp_path: Path, request: pytest.FixtureRequest, policy: Policy) -> AsyncIterator[Room]:
+    async with room_in(copy_of("SQLite", tmp_path, request), policy) as held:
+        yield held

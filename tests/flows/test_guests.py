@@ -8,9 +8,10 @@ import pytest
 
 from bot.domain.policy import Act, ApprovalRule, Policy
 from tests.databases import copy_of
-from tests.flows.rooms import GUEST, ON_CALL, Room, policy_of, room_in
+from tests.flows.rooms import GUEST, ON_CALL, Room, policy, policy_of, room_in
 from tests.flows.test_incidents import said
 
+__all__ = ["policy"]
 REFUSED = "To read this is for everybody but guests; ask somebody who may."
 # With what each says to whoever may read it.
 READING = {
@@ -25,11 +26,6 @@ NAMED_AS = {
     "somebody who may update": replace(policy_of(ON_CALL), may={Act.UPDATE: frozenset({GUEST})}),
     "an approver": policy_of(ApprovalRule(users=frozenset({GUEST}))),
 }
-
-
-@pytest.fixture
-def policy() -> Policy:
-    return policy_of(ON_CALL)
 
 
 @pytest.fixture

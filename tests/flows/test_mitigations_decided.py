@@ -1,33 +1,21 @@
 """Mitigations decided on in Slack: approved or rejected on their cards, and once in place kept or taken back."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from bot.domain.approvals import HOW_TO_CONFIGURE
 from bot.domain.incident import Refusal
-from bot.domain.policy import Act, ApprovalRule, Policy
+from bot.domain.policy import Act, ApprovalRule
 from bot.domain.runs import Outcome, State
 from bot.sandbox.slack.faults import server_error
-from tests.databases import copy_of
-from tests.flows.rooms import CHRIS, ELSEWHERE, GUEST, ON_CALL, ROBIN, Room, policy_of, room_in
+from tests.flows.rooms import CHRIS, ELSEWHERE, GUEST, ON_CALL, ROBIN, Room, policy, policy_of, room
 from tests.flows.test_incident_answers import ADA
 from tests.flows.test_incidents import said
 
+__all__ = ["policy", "room"]
+
 BOTH = ApprovalRule(users=frozenset({ADA, CHRIS}), approvals=2)
-
-
-@pytest.fixture
-def policy() -> Policy:
-    return policy_of(ON_CALL)
-
-
-@pytest.fixture
-async def room(tmp_path: Path, request: pytest.FixtureRequest, policy: Policy) -> AsyncIterator[Room]:
-    async with room_in(copy_of("SQLite", tmp_path, request), policy) as held:
-        yield held
 
 
 async def test_whoever_is_in_the_group_approves_at_once_and_others_are_told_who_may(room: Room) -> None:

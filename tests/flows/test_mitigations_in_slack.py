@@ -1,35 +1,23 @@
 """Mitigations asked for in Slack: commands, forms and buttons, the real Bolt app, a real database and cluster API."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.domain.acts import Declaration
 from bot.domain.causes import Severity
-from bot.domain.policy import Act, Policy
+from bot.domain.policy import Act
 from bot.domain.runs import State
 from bot.sandbox.scenario import load_scenarios
 from bot.sandbox.slack import Message
-from tests.databases import copy_of
 from tests.fakes import FakeClock
-from tests.flows.rooms import CHRIS, ELSEWHERE, GUEST, HERE, ON_CALL, ROBIN, Room, policy_of, room_in
+from tests.flows.rooms import CHRIS, ELSEWHERE, GUEST, HERE, ON_CALL, ROBIN, Room, policy, policy_of, room
 from tests.flows.test_incident_answers import ADA
 from tests.flows.test_incidents import cards, said
 
-
-@pytest.fixture
-def policy() -> Policy:
-    return policy_of(ON_CALL)
-
-
-@pytest.fixture
-async def room(tmp_path: Path, request: pytest.FixtureRequest, policy: Policy) -> AsyncIterator[Room]:
-    async with room_in(copy_of("SQLite", tmp_path, request), policy) as held:
-        yield held
+__all__ = ["policy", "room"]
 
 
 async def test_a_remedy_is_asked_for_by_its_form_and_has_one_card(room: Room) -> None:
